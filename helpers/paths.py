@@ -1,0 +1,118 @@
+"""Where things live: the checkout, the workspace, and what one notebook leaves for the next."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class MissingArtifact(RuntimeError):
+    """Something an earlier notebook makes is not there, or was made with other settings."""
+
+
+def workspace() -> Path:
+    """The folder that journal/, images/ and artifacts/ live in: ``LAB_WORKSPACE``, or the checkout."""
+    moved = os.environ.get("LAB_WORKSPACE")
+    return Path(moved).expanduser().resolve() if moved else ROOT
+
+
+def artifacts(*parts: str) -> Path:
+    return workspace().joinpath("artifacts", *parts)
+
+
+def journal_dir() -> Path:
+    return workspace() / "journal"
+
+
+def images_dir() -> Path:
+    return workspace() / "images"
+
+
+def sources_dir() -> Path:
+    """Pinned sources stay with the checkout: every workspace shares them, verified by hash."""
+    return ROOT / "artifacts" / "sources"
+
+
+def relative(path: Path) -> str:
+    """`path` as text that names no folder of this machine: relative to the workspace or checkout."""
+    path = Path(path).resolve()
+    for base in (workspace(), ROOT):
+        if path.is_relative_to(base):
+            return path.relative_to(base).as_posix()
+    return path.name
+
+
+def sha256_text(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomic(path: Path, data: str | bytes) -> None:
+    """Write `path` whole or not at all: temporary file in the same folder, fsync, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "wb") as file:
+            file.write(data.encode("utf-8") if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_atomic(path, text + "\n")
+
+
+def read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{relative(path)} is not valid JSON ({error}); delete it and make it again") from error
+
+
+def write_manifest(folder: Path, made_by: str, profile: str, **facts) -> dict:
+    """Close a folder of artifacts: ``manifest.json`` says who made it, from what, and the hash of every file.
+
+    Written last, so a folder without a manifest is a folder that was never finished.
+    """
+    files = {
+        p.relative_to(folder).as_posix(): sha256_file(p)
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and p.name != "manifest.json" and not p.name.startswith(".")
+    }
+    manifest = {"made_by": made_by, "profile": profile, **facts, "files": files}
+    manifest["hash"] = sha256_text(json.dumps(files, sort_keys=True))
+    write_json(folder / "manifest.json", manifest)
+    return manifest
+
+
+def read_manifest(folder: Path, made_by: str, profile: str) -> dict:
+    """The manifest of an artifact folder, checked: finished, from this profile, files unchanged.
+
+    Raises:
+        MissingArtifact: names the folder, what is wrong, and the notebook to run.
+    """
+    remedy = f"run notebooks/{made_by}.ipynb first:  python -m helpers.run --profile {profile} --only {made_by[:2]}"
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise MissingArtifact(f"{relative(folder)} is not there or not finished; {remedy}")
+    manifest = read_json(path)
+    if manifest["profile"] != profile:
+        raise MissingArtifact(
+            f"{relative(folder)} was made with the {manifest['profile']} profile, this is {profile}; {remedy}"
+        )
+    for name, expected in manifest["files"].items():
+        if not (folder / name).is_file() or sha256_file(folder / name) != expected:
+            raise MissingArtifact(f"{relative(folder)}/{name} is missing or changed since it was made; {remedy}")
+    return manifest

@@ -1,0 +1,14 @@
+import os
+
+import pytest
+
+# Tests and the kernels they start never reach a model hub.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """An empty workspace of its own, in the smoke profile."""
+    monkeypatch.setenv("LAB_WORKSPACE", str(tmp_path))
+    monkeypatch.setenv("PROFILE", "smoke")
+    return tmp_path

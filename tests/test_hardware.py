@@ -1,0 +1,50 @@
+import pytest
+
+from helpers import hardware
+from helpers.paths import MissingArtifact
+
+
+def machine(**changes):
+    facts = dict(
+        device="cpu", device_name="test", dtype="bfloat16", threads=2, cores=2, memory_gb=8.0,
+        matmul_gflops={"float32": 100.0, "bfloat16": 250.0}, bandwidth_gbs=10.0, python_score=5.0,
+    )  # fmt: skip
+    return hardware.Hardware(**{**facts, **changes})
+
+
+@pytest.mark.parametrize(
+    ("gflops", "dtype"),
+    [
+        ({"float32": 100.0, "bfloat16": 250.0}, "bfloat16"),
+        ({"float32": 100.0, "bfloat16": 105.0}, "float32"),  # within noise: not worth the digits
+        ({"float32": 100.0, "bfloat16": 20.0}, "float32"),  # imitated in software
+        ({"float32": 100.0}, "float32"),
+    ],
+)
+def test_bfloat16_is_used_only_where_it_is_clearly_faster(gflops, dtype):
+    assert hardware.choose_dtype(gflops) == dtype
+
+
+def test_a_short_probe_measures_this_machine_and_survives_the_file(workspace):
+    found = hardware.probe(seconds=0.4)
+    hardware.save(found)
+    assert hardware.load() == found
+    assert found.matmul_gflops["float32"] > 0
+    assert found.bandwidth_gbs > 0
+    assert found.speed("python") == found.python_score
+
+
+def test_without_notebook_00_it_says_what_to_run(workspace):
+    assert hardware.known() is None
+    with pytest.raises(MissingArtifact, match="00_start_here"):
+        hardware.load()
+
+
+def test_autocast_multiplies_in_the_picked_dtype():
+    import torch
+
+    a = torch.ones(4, 4)
+    with hardware.autocast(machine()):
+        assert (a @ a).dtype == torch.bfloat16
+    with hardware.autocast(machine(dtype="float32")):
+        assert (a @ a).dtype == torch.float32
