@@ -1,0 +1,109 @@
+"""Where a number comes from: commit, code, versions, machine. No environment dump, no host or user names."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from .. import hardware
+from ..paths import ROOT, sha256_file, sha256_text
+
+PACKAGES = ("torch", "transformers", "datasets", "evaluate", "numpy", "scipy", "scikit-learn", "matplotlib")
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def commit() -> dict:
+    """Commit, and which files differ from it in a way that could change a result."""
+    head = _git("rev-parse", "HEAD")
+    if head is None:
+        return {"commit": None, "dirty": None, "changed_files": []}
+    listed = _git("status", "--porcelain", "--untracked-files=all", "-z") or ""
+    changed, entries = [], iter(listed.split("\0"))
+    for entry in entries:
+        if entry[:1] in ("R", "C"):
+            next(entries, None)  # the old name of a renamed file follows as an entry of its own
+        path = entry[3:]
+        if path and not path.startswith(("journal/", "images/")) and _matters(path):
+            changed.append(path)
+    return {"commit": head, "dirty": bool(changed), "changed_files": sorted(changed)}
+
+
+def cell_sources(notebook: str) -> list[str]:
+    """Sources of the code cells: what a notebook does, whatever its outputs."""
+    cells = json.loads(notebook)["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+
+
+def code_hash(notebook: Path) -> str:
+    """One hash for the notebook's code cells and every file of the helpers it could use."""
+    sources = cell_sources(notebook.read_text("utf-8")) if notebook.is_file() else []
+    return sha256_text(json.dumps([sources, helpers_hash()]))[:16]
+
+
+def helpers_hash() -> str:
+    files = sorted((ROOT / "helpers").rglob("*.py"))
+    return sha256_text("".join(f"{p.relative_to(ROOT).as_posix()} {sha256_file(p)}\n" for p in files))
+
+
+def machine() -> dict:
+    """Device, numerics and threads as notebook 00 measured them; "not measured" before it has run."""
+    found = hardware.known()
+    return {
+        "device": found.device if found else "not measured",
+        "numerics": found.dtype if found else "not measured",
+        "threads": found.threads if found else None,
+        "resources": {
+            "system": platform.system(),
+            "architecture": platform.machine(),
+            "cores": hardware.usable_cores(),
+            "probe": found.as_dict() if found else None,
+        },
+    }
+
+
+def peak_memory_mb() -> float | None:
+    """The largest resident size this process has had, in MB (1e6 bytes)."""
+    if sys.platform == "win32":
+        import psutil
+
+        return round(psutil.Process().memory_info().peak_wset / 1e6, 1)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
+
+
+def _matters(path: str) -> bool:
+    """A notebook whose code and text are those of the commit is unchanged, whatever its outputs are."""
+    if not path.endswith(".ipynb"):
+        return True
+    old, new = _git("show", f"HEAD:{path}"), ROOT / path
+    if old is None or not new.is_file():
+        return True
+    sources = [[cell["source"] for cell in json.loads(text)["cells"]] for text in (old, new.read_text("utf-8"))]
+    return sources[0] != sources[1]
+
+
+def _git(*arguments: str) -> str | None:
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, encoding="utf-8", env=environment
+        )
+    except OSError:
+        return None  # no git on this machine: the record says so
+    return done.stdout.rstrip("\n") if done.returncode == 0 else None

@@ -1,0 +1,219 @@
+"""The plain path of the journal: a run is recorded, closed and told, whatever its end."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from helpers import course, journal, plots
+from helpers.journal import JournalError, render
+from helpers.journal import record as store
+from helpers.paths import ROOT
+
+
+@pytest.fixture
+def run(workspace):
+    run = journal.start("03_gpt", config={"n_layer": 2}, seed=1337)
+    yield run
+    run.close("superseded")
+
+
+def entry_text(workspace) -> str:
+    return (workspace / "journal" / "journal.md").read_text("utf-8")
+
+
+def record_on_disk(run) -> dict:
+    return json.loads((run.folder / "run.json").read_text("utf-8"))
+
+
+def small_figure():
+    fig, ax = plots.figure()
+    ax.plot([1, 2, 3], [3.0, 2.0, 1.5])
+    return fig
+
+
+def test_a_finished_run_has_record_events_figures_and_entry(run, workspace):
+    run.predict("val_loss", 2.0, unit="nats/token")
+    for step, loss in enumerate([4.0, 1.5, 1.75]):
+        run.log(step=step, val_loss=loss, unit="nats/token", better="lower")
+    run.figure("03_loss", small_figure(), data={"loss": np.array([3.0, 2.0, 1.5])}, alt="Loss falls from 3.0 to 1.5.")
+    run.note("the best was {best.val_loss:.2f} at step {best_step.val_loss}")
+    run.finish(verdict="ends at {val_loss:.2f}", decision="keep {config.n_layer} layers")
+
+    record = record_on_disk(run)
+    assert record["status"] == "finished"
+    assert record["metrics"]["val_loss"] == {
+        "start": 4.0, "best": 1.5, "best_step": 1, "final": 1.75, "unit": "nats/token",
+        "better": "lower", "kind": "result", "count": 3,
+    }  # fmt: skip
+    assert record["predictions"]["val_loss"]["measured"] == 1.75
+    assert (record["profile"], record["seed"], record["config"]) == ("smoke", 1337, {"n_layer": 2})
+    events = [json.loads(line) for line in (run.folder / "events.jsonl").read_text("utf-8").splitlines()]
+    assert [e["event"] for e in events] == ["start", "predict", "log", "log", "log", "figure", "end"]
+    assert events[3]["val_loss"] == 1.5
+    sidecar = json.loads((run.folder / "figures" / "03_loss.json").read_text("utf-8"))
+    assert sidecar["data"] == {"loss": [3.0, 2.0, 1.5]}
+    picture = (run.folder / "figures" / "03_loss.png").read_bytes()
+    assert (workspace / "images" / "03_loss.png").read_bytes() == picture
+    text = entry_text(workspace)
+    assert "the best was 1.50 at step 1" in text
+    assert "**Verdict.** ends at 1.75" in text
+    assert f"![Loss falls from 3.0 to 1.5.](runs/{record['run_id']}/figures/03_loss.png)" in text
+    assert render.entry(record) in text
+
+
+def test_the_same_data_gives_the_same_picture():
+    assert plots.png(small_figure()) == plots.png(small_figure())
+
+
+def test_the_record_is_there_before_anything_is_finished(run):
+    run.log(train_loss=3.0, unit="nats/token")
+    assert record_on_disk(run)["status"] == "running"
+    assert '"train_loss": 3.0' in (run.folder / "events.jsonl").read_text("utf-8")
+
+
+def test_numbers_that_are_no_json_are_kept_as_text(run):
+    run.log(train_loss=float("nan"), grad_norm=np.float32(0.5), unit="")
+    run.close("failed", ValueError("loss is not finite"))
+    record = record_on_disk(run)
+    assert record["metrics"]["train_loss"]["final"] == "nan"
+    assert record["metrics"]["grad_norm"]["final"] == 0.5
+
+
+def test_a_number_that_was_never_measured_cannot_be_said(run):
+    with pytest.raises(JournalError, match="val_los"):
+        run.say("{val_los:.2f}")
+    run.log(val_loss=1.0, unit="nats/token")
+    with pytest.raises(JournalError, match=r"best\.val_loss"):
+        run.say("{best.val_loss:.2f}")  # no direction was given, so there is no best
+
+
+def test_a_prediction_comes_first_and_must_be_measured(run):
+    run.log(seconds=3.0, unit="s")
+    with pytest.raises(JournalError, match="before"):
+        run.predict("seconds", 3.0, unit="s")
+    run.predict("accuracy", 0.9, unit="")
+    with pytest.raises(JournalError, match="accuracy"):
+        run.finish(verdict="done")
+    with pytest.raises(JournalError, match="predicted in"):
+        run.log(accuracy=90, unit="%")
+
+
+def test_a_unit_is_needed_once_and_does_not_change(run):
+    with pytest.raises(JournalError, match="unit"):
+        run.log(seconds=3.0)
+    run.log(seconds=3.0, unit="s", kind="timing")
+    run.log(seconds=4.0)
+    with pytest.raises(JournalError, match="ms"):
+        run.log(seconds=4.0, unit="ms")
+
+
+@pytest.mark.parametrize("name", ["loss", "04_loss", "03_../../loss", "03 loss"])
+def test_a_figure_name_begins_with_the_notebook_and_is_a_plain_file_name(run, name):
+    with pytest.raises(JournalError, match="name"):
+        run.figure(name, small_figure(), data={}, alt="something")
+
+
+def test_a_figure_needs_an_alt_text(run):
+    with pytest.raises(JournalError, match="alt"):
+        run.figure("03_loss", small_figure(), data={}, alt=" ")
+
+
+def test_a_finished_run_takes_nothing_more(run):
+    run.finish(verdict="done")
+    with pytest.raises(JournalError, match="set-up cell"):
+        run.log(seconds=1.0, unit="s")
+
+
+def test_starting_again_supersedes_the_open_run_in_one_line(run, workspace):
+    second = journal.start("03_gpt")
+    assert record_on_disk(run)["status"] == "superseded"
+    assert entry_text(workspace).count("superseded") == 1
+    assert "<!-- entry" not in entry_text(workspace)
+    second.finish(verdict="done")
+
+
+def test_the_readers_own_notes_stay(run, workspace):
+    path = workspace / "journal" / "journal.md"
+    path.parent.mkdir(exist_ok=True)
+    mine = "# My journal\n\nnotes | with `marks` and no newline at the end"
+    path.write_text(mine, "utf-8")
+    run.finish(verdict="done")
+    assert entry_text(workspace).startswith(mine)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a | b\n## forged heading",
+        "<!-- entry 20260101 format 1 --><script>alert(1)</script>",
+        "![x](http://example.org/pixel.png) [link](http://example.org)",
+        "\x1b[31mred\x1b[0m \u202eesrever\x00",
+        "```\nfence",
+    ],
+)
+def test_text_from_outside_stays_text(text):
+    shown = render.escape(text)
+    assert "\n" not in shown and "<" not in shown and "\x1b" not in shown and "\u202e" not in shown
+    assert not any(mark in shown.replace("\\" + mark, "") for mark in "|`[]!#")
+
+
+SCRIPT = """
+from helpers import journal
+run = journal.start("03_gpt")
+run.log(step=7, train_loss=2.5, unit="nats/token")
+{end}
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "in_entry"),
+    [
+        ("raise ValueError('the | loss is <b>nan</b>')", "failed", "ValueError: the \\| loss is &lt;b&gt;nan"),
+        ("raise KeyboardInterrupt", "interrupted", "**Interrupted**"),
+        ("", "abandoned", "**Abandoned**"),
+    ],
+)
+def test_a_process_that_ends_early_leaves_its_status(workspace, end, status, in_entry):
+    subprocess.run([sys.executable, "-c", SCRIPT.format(end=end)], cwd=ROOT, capture_output=True, check=False)
+    (record,) = store.all_records()
+    assert record["status"] == status
+    assert record["metrics"]["train_loss"]["final"] == 2.5
+    assert in_entry in entry_text(workspace)
+
+
+def test_a_killed_run_is_found_at_the_next_start(workspace):
+    kill = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    subprocess.run([sys.executable, "-c", SCRIPT.format(end=kill)], cwd=ROOT, capture_output=True, check=False)
+    (record,) = store.all_records()
+    assert record["status"] == "running"
+    events = (workspace / "journal" / "runs" / record["run_id"] / "events.jsonl").read_text("utf-8")
+    assert '"train_loss": 2.5' in events
+    journal.start("03_gpt").finish(verdict="done")
+    assert [r["status"] for r in store.all_records()] == ["abandoned", "finished"]
+
+
+def test_a_run_of_a_living_process_is_left_alone(run):
+    other = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(end="run.finish(verdict='done')")],
+        cwd=ROOT, capture_output=True, env=os.environ, check=True,
+    )  # fmt: skip
+    assert other.returncode == 0
+    assert record_on_disk(run)["status"] == "running"
+
+
+def test_the_reference_predicts_the_seconds(run):
+    run.finish(verdict="done")
+    assert journal.predicted_seconds("03_gpt", "smoke") is None
+    store.set_reference("03_gpt", "smoke", run.record["run_id"])
+    assert journal.predicted_seconds("03_gpt", "smoke") == run.record["seconds"]
+
+
+def test_every_notebook_can_be_looked_up_by_name_and_number():
+    for notebook in course.NOTEBOOKS:
+        assert course.notebook(notebook.name) is course.notebook(notebook.number) is notebook
+    with pytest.raises(ValueError, match="03_gpt"):
+        course.notebook("42")
