@@ -1,0 +1,49 @@
+# make run    set up once, fetch the pinned sources, run the notebooks in order
+# make test   lint, unit tests, every notebook in the smoke profile
+# make lab    open JupyterLab at notebook 00
+#
+# TORCH=cpu|cuda|rocm takes PyTorch from its own wheel index; without it, pip takes what it finds.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+TORCH  ?=
+
+INDEX_cpu  := https://download.pytorch.org/whl/cpu
+INDEX_cuda := https://download.pytorch.org/whl/cu130
+INDEX_rocm := https://download.pytorch.org/whl/rocm7.2
+ifneq ($(TORCH),)
+ifeq ($(INDEX_$(TORCH)),)
+$(error TORCH=$(TORCH) is not known; choose cpu, cuda or rocm)
+endif
+endif
+
+BASE := $(VENV)/.base-$(TORCH)
+DEV  := $(VENV)/.dev-$(TORCH)
+
+.PHONY: run test lab
+run: $(BASE)
+	$(BIN)/python -m helpers.run
+
+test: $(DEV)
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff format --check
+	$(BIN)/python -m pytest
+
+lab: $(BASE)
+	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 notebooks/00_start_here.ipynb
+
+# setup.json tells the runner how long the set-up took; it goes into the journal.
+$(BASE): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else f"Python 3.11 or newer is needed, $(PYTHON) is {v.major}.{v.minor}; name another with PYTHON=")'
+	@date +%s > .setup-started
+	$(PYTHON) -m venv $(VENV)
+	$(if $(TORCH),$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch --index-url $(INDEX_$(TORCH)))
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	@echo "{\"seconds\": $$(( $$(date +%s) - $$(cat .setup-started) ))}" > $(VENV)/setup.json
+	@rm -f .setup-started
+	@touch $@
+
+$(DEV): $(BASE)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

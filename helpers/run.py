@@ -1,0 +1,359 @@
+"""Run the notebooks in order, each in a fresh kernel.
+
+    python -m helpers.run                     all of them, laptop profile; skips what is unchanged
+    python -m helpers.run --only 03           one notebook
+    python -m helpers.run --from 02 --force   from one on, unchanged or not
+
+Executed copies go to artifacts/notebooks/; the committed notebooks are left alone unless --in-place says otherwise.
+Exit status: 0 when every chosen notebook ran or was unchanged, 1 when one failed, 2 for bad usage, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from . import course, hardware, journal, paths, profile, sources
+from .journal import provenance
+from .journal import record as store
+
+CELL_TIMEOUT = 3600  # seconds; against a hang, not a budget
+KERNEL_METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _options(arguments)
+    try:
+        chosen = _chosen(options)
+        os.environ["PROFILE"] = profile.load(options.profile).name
+        return Runner(chosen, options).run()
+    except (ValueError, sources.SourceError, paths.MissingArtifact) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted; nothing half-made was kept, start again to go on", file=sys.stderr)
+        return 130
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m helpers.run", description="Run the course's notebooks in order.")
+    parser.add_argument("--profile", help=f"one of {', '.join(profile.PROFILES)} (default: PROFILE, else laptop)")
+    parser.add_argument("--from", dest="first", metavar="NN", help="start with this notebook")
+    parser.add_argument("--only", metavar="NN", help="run this notebook alone")
+    parser.add_argument("--force", action="store_true", help="run unchanged notebooks too")
+    parser.add_argument(
+        "--in-place", action="store_true", help="for maintainers: write the executed notebooks over notebooks/"
+    )
+    return parser.parse_args(arguments)
+
+
+def _chosen(options: argparse.Namespace) -> list[course.Notebook]:
+    if options.only and options.first:
+        raise ValueError("--only and --from exclude each other")
+    if options.only:
+        return [course.notebook(options.only)]
+    notebooks = list(course.NOTEBOOKS)
+    return notebooks[notebooks.index(course.notebook(options.first)) :] if options.first else notebooks
+
+
+class Runner:
+    def __init__(self, notebooks: list[course.Notebook], options: argparse.Namespace):
+        self.notebooks = notebooks
+        self.options = options
+        self.profile = os.environ["PROFILE"]
+        self.rows: list[tuple] = []  # notebook, predicted seconds, measured seconds, result
+        self.peak_mb = 0.0
+        self.line = Line()
+
+    def run(self) -> int:
+        started, failed = time.perf_counter(), False
+        for name in sorted({name for notebook in self.notebooks for name in notebook.sources}):
+            sources.fetch(name)
+        for position, notebook in enumerate(self.notebooks, 1):
+            if not failed:
+                failed = not self._one(notebook, position)
+            else:
+                self.rows.append(
+                    (notebook.name, journal.predicted_seconds(notebook.name, self.profile), None, "not run")
+                )
+        self._report(time.perf_counter() - started, failed)
+        return 1 if failed else 0
+
+    def _one(self, notebook: course.Notebook, position: int) -> bool:
+        predicted = journal.predicted_seconds(notebook.name, self.profile)
+        current = fingerprint(notebook, self.profile)
+        if not self.options.force and unchanged(notebook, current):
+            self.rows.append((notebook.name, predicted, None, "unchanged, skipped"))
+            print(f"{notebook.name}: unchanged since its last run in this profile, skipped (--force runs it again)")
+            return True
+        execution = Execution(notebook, self.profile)
+        seconds = self._watch(execution, position, predicted)
+        copy = paths.artifacts("notebooks", f"{notebook.name}.ipynb")
+        paths.write_atomic(copy, execution.text())
+        if execution.error is not None:
+            self._close_failed(notebook, execution)
+            self.rows.append((notebook.name, predicted, seconds, "failed"))
+            print(execution.explain(copy), file=sys.stderr)
+            return False
+        stamp = {"fingerprint": current, "profile": self.profile, "seconds": round(seconds, 1)}
+        paths.write_json(copy.with_suffix(".json"), stamp)
+        if self.options.in_place:
+            paths.write_atomic(notebook.path, execution.text())
+            finished = store.latest(notebook.name, self.profile)
+            if finished is None:
+                raise ValueError(f"{notebook.name} ran but left no finished record; its last cell calls run.finish")
+            store.set_reference(notebook.name, self.profile, finished["run_id"])
+        self.rows.append((notebook.name, predicted, seconds, "ran"))
+        return True
+
+    def _watch(self, execution: Execution, position: int, predicted: float | None) -> float:
+        """Start the execution, show where it is, and wait for it; Ctrl-C interrupts the kernel first."""
+        started = time.perf_counter()
+        later = [journal.predicted_seconds(n.name, self.profile) for n in self.notebooks[position:]]
+        execution.start()
+        try:
+            while not execution.done.wait(0.5):
+                self.peak_mb = max(self.peak_mb, tree_memory_mb())
+                elapsed = time.perf_counter() - started
+                left = time_left(elapsed, predicted, later)
+                self.line.show(
+                    f"notebook {position} of {len(self.notebooks)} ({execution.notebook.name}), "
+                    f"cell {execution.cell} of {execution.cells}, {elapsed:.0f} s, {left}"
+                )
+        except KeyboardInterrupt:
+            execution.interrupt()
+            self._close_failed(execution.notebook, execution, status="interrupted")
+            raise
+        finally:
+            self.line.clear()
+        seconds = time.perf_counter() - started
+        print(f"{execution.notebook.name}: {'failed after' if execution.error else 'ran in'} {seconds:.0f} s")
+        return seconds
+
+    def _close_failed(self, notebook: course.Notebook, execution: Execution, status: str = "failed") -> None:
+        """The kernel closes its own run when it exits; if it could not (killed), do it here."""
+        journal.close_gone(notebook.name, status, execution.error)
+
+    def _report(self, seconds: float, failed: bool) -> None:
+        def cell(value):
+            return "–" if value is None else f"{value:.0f}"
+
+        width = max(len(row[0]) for row in self.rows)
+        print(f"\n{'notebook':{width}}  predicted s  measured s  result")
+        for name, predicted, measured, result in self.rows:
+            print(f"{name:{width}}  {cell(predicted):>11}  {cell(measured):>10}  {result}")
+        if not failed and [row[0] for row in self.rows if row[3] == "ran"] == [n.name for n in course.NOTEBOOKS]:
+            self._record_course(seconds)
+        print(f"\njournal: {_shown(paths.journal_dir() / 'journal.md')}\nimages:  {_shown(paths.images_dir())}/")
+
+    def _record_course(self, seconds: float) -> None:
+        """When every notebook ran in one go, the journal gets an entry for the whole."""
+        run = journal.start("course", config={"notebooks": [row[0] for row in self.rows]})
+        predicted = [row[1] for row in self.rows]
+        if None not in predicted:
+            run.predict("run_seconds", sum(predicted), unit="s", kind="timing")
+        run.log(run_seconds=seconds, unit="s", kind="timing")
+        for name, _, measured, _ in self.rows:
+            run.log(**{f"seconds_{name}": measured}, unit="s", kind="timing")
+        run.log(peak_memory=self.peak_mb, unit="MB", kind="timing")
+        setup = Path(sys.prefix) / "setup.json"  # left by the Makefile
+        if setup.is_file():
+            run.log(setup_seconds=paths.read_json(setup)["seconds"], unit="s", kind="timing")
+        run.finish(verdict="Every notebook ran, in order, in one go.")
+        if self.options.in_place:
+            store.set_reference("course", self.profile, run.record["run_id"])
+
+
+class Execution:
+    """One notebook in one fresh kernel, in a thread of its own so that the main thread can watch and interrupt."""
+
+    def __init__(self, notebook: course.Notebook, profile_name: str):
+        import nbformat
+
+        self.notebook = notebook
+        if not notebook.path.is_file():
+            raise ValueError(f"{paths.relative(notebook.path)} is not there")
+        self.node = nbformat.read(notebook.path, as_version=4)
+        for cell in self.node.cells:
+            cell.metadata.pop("execution", None)
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = [], None
+        self.cells = len(self.node.cells)
+        self.cell = 0
+        self.error: BaseException | None = None
+        self.failed_cell: int | None = None
+        self.done = threading.Event()
+        self._environment = {**os.environ, "PROFILE": profile_name}
+        self._client = self._loop = None
+
+    def start(self) -> None:
+        threading.Thread(target=self._execute, daemon=True).start()
+
+    def interrupt(self) -> None:
+        """Interrupt the running cell, give the kernel time to close its run, then end it."""
+        try:
+            if self._client is not None and self._client.km is not None:
+                asyncio.run_coroutine_threadsafe(self._client.km.interrupt_kernel(), self._loop)
+            if not self.done.wait(15) and self._client.km is not None:
+                asyncio.run_coroutine_threadsafe(self._client.km.shutdown_kernel(now=True), self._loop)
+                self.done.wait(15)
+        except KeyboardInterrupt:  # a second Ctrl-C does not wait
+            if self._client is not None and self._client.km is not None:
+                asyncio.run_coroutine_threadsafe(self._client.km.shutdown_kernel(now=True), self._loop)
+
+    def text(self) -> str:
+        import nbformat
+
+        self.node.metadata = nbformat.from_dict(KERNEL_METADATA)
+        return nbformat.writes(self.node) + "\n"
+
+    def explain(self, copy: Path) -> str:
+        """What a learner needs when a cell fails: which cell, its source, the error, where the copy is."""
+        if self.failed_cell is None:
+            return f"\n{self.notebook.name} failed outside its cells: {type(self.error).__name__}: {self.error}\n"
+        source = self.node.cells[self.failed_cell].source
+        indented = "\n".join("    " + line for line in source.splitlines())
+        message = getattr(self.error, "evalue", str(self.error))
+        name = getattr(self.error, "ename", type(self.error).__name__)
+        return (
+            f"\n{self.notebook.name}, cell {self.failed_cell + 1} of {self.cells} failed:\n\n{indented}\n\n"
+            f"{name}: {message}\n\nthe notebook as far as it got: {_shown(copy)}\n"
+        )
+
+    def _execute(self) -> None:
+        try:
+            asyncio.run(self._execute_async())
+        except BaseException as error:  # whatever it was, the main thread tells the learner
+            self.error = error
+        finally:
+            self.done.set()
+
+    async def _execute_async(self) -> None:
+        from traitlets.config import Config
+
+        with tempfile.TemporaryDirectory(prefix="course-") as folder:
+            config = Config()
+            if os.name == "posix":  # sockets in the file system: no open port, and no warning about one
+                config.KernelManager.transport = "ipc"
+                # In full: client and kernel stand in different folders.
+                config.KernelManager.ip = str(Path(folder) / "kernel")
+            await self._execute_cells(config)
+
+    async def _execute_cells(self, config) -> None:
+        from nbclient import NotebookClient
+
+        self._loop = asyncio.get_running_loop()
+        self._client = NotebookClient(
+            self.node,
+            config=config,
+            timeout=CELL_TIMEOUT,
+            kernel_name="python3",
+            record_timing=False,
+            coalesce_streams=True,
+            resources={"metadata": {"path": str(self.notebook.path.parent)}},
+            on_cell_start=self._on_cell,
+            on_cell_error=self._on_error,
+        )
+        await self._client.async_execute(env=self._environment)
+
+    def _on_cell(self, cell, cell_index: int) -> None:
+        self.cell = cell_index + 1
+
+    def _on_error(self, cell, cell_index: int, execute_reply) -> None:
+        if "raises-exception" not in cell.metadata.get("tags", []):
+            self.failed_cell = cell_index
+
+
+def fingerprint(notebook: course.Notebook, profile_name: str) -> str:
+    """One hash over everything a notebook's outputs follow from: cells, profile, helpers, inputs."""
+    cells = [[c["cell_type"], "".join(c["source"])] for c in json.loads(notebook.path.read_text("utf-8"))["cells"]]
+    facts = [
+        cells,
+        profile.PROFILES[profile_name].as_dict(),
+        os.environ.get("ENCODER"),
+        provenance.helpers_hash(),
+        sources.data_hash(*notebook.sources),
+        [_made(folder) for name in notebook.needs for folder in course.notebook(name).makes],
+    ]
+    return paths.sha256_text(json.dumps(facts, sort_keys=True))
+
+
+def unchanged(notebook: course.Notebook, current: str) -> bool:
+    """Whether the last run of this notebook followed from the same things and what it made is still there."""
+    copy = paths.artifacts("notebooks", f"{notebook.name}.ipynb")
+    stamp = copy.with_suffix(".json")
+    if not (copy.is_file() and stamp.is_file() and all(_made(folder) for folder in notebook.makes)):
+        return False
+    return paths.read_json(stamp)["fingerprint"] == current
+
+
+def _made(name: str) -> str | None:
+    """What identifies an artifact: its manifest's hash; of the hardware, only what changes a result."""
+    if name == "hardware.json":
+        found = hardware.known()
+        return found and f"{found.device} {found.dtype} {found.threads}"
+    manifest = paths.artifacts(name, "manifest.json")
+    return paths.read_json(manifest)["hash"] if manifest.is_file() else None
+
+
+def time_left(elapsed: float, predicted: float | None, later: list[float | None]) -> str:
+    """Time left in words; nothing is claimed where no reference run says how long something takes."""
+    if predicted is None or None in later:
+        return "time left not known yet"
+    left = max(predicted - elapsed, 0.0) + sum(later)
+    return f"about {left / 60:.1f} min left" if left >= 60 else f"about {left:.0f} s left"
+
+
+def tree_memory_mb() -> float:
+    """Resident memory of this process and all below it, in MB; pages they share are counted in each."""
+    import psutil
+
+    total = 0
+    here = psutil.Process()
+    for process in [here, *here.children(recursive=True)]:
+        try:
+            total += process.memory_info().rss
+        except psutil.Error:
+            continue  # ended meanwhile
+    return total / 1e6
+
+
+class Line:
+    """One updating line on a terminal; elsewhere (a log file) a line every 30 seconds."""
+
+    def __init__(self):
+        self._terminal = sys.stdout.isatty()
+        self._last = 0.0
+
+    def show(self, text: str) -> None:
+        if self._terminal:
+            print(f"\r\x1b[K{text}", end="", flush=True)
+        elif time.monotonic() - self._last >= 30:
+            self._last = time.monotonic()
+            print(text, flush=True)
+
+    def clear(self) -> None:
+        if self._terminal:
+            print("\r\x1b[K", end="", flush=True)
+
+
+def _shown(path: Path) -> str:
+    """A path as the learner can open it: relative to where they stand when it is below, else in full."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""One environment, told three ways: pyproject.toml, constraints.txt, environment.yml."""
+
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from helpers.paths import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+PINS = {
+    canonicalize_name(r.name): r for r in map(Requirement, (ROOT / "constraints.txt").read_text("utf-8").splitlines())
+}
+WANTED = [Requirement(r) for r in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]]
+
+
+def pinned_version(name: str) -> str:
+    (spec,) = PINS[canonicalize_name(name)].specifier
+    assert spec.operator == "=="
+    return spec.version
+
+
+@pytest.mark.parametrize("wanted", WANTED, ids=lambda r: r.name)
+def test_every_dependency_is_pinned_and_installed_as_pinned(wanted):
+    version = pinned_version(wanted.name)
+    assert wanted.specifier.contains(version)
+    assert Version(metadata.version(wanted.name)).public == version
+
+
+def test_everything_installed_with_a_pin_has_that_version():
+    wrong = {
+        d.name: d.version
+        for d in metadata.distributions()
+        if canonicalize_name(d.name) in PINS and Version(d.version).public != pinned_version(d.name)
+    }
+    assert not wrong
+
+
+def test_conda_gets_the_same_environment():
+    conda = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))
+    *packages, pip = conda["dependencies"]
+    assert conda["name"] == PROJECT["name"]
+    assert packages == [f"python{PROJECT['requires-python']}", "pip"]
+    # Through pip, from the same two files: nothing else that could drift.
+    assert pip == {"pip": ["--constraint constraints.txt", "--editable ."]}
+
+
+def test_importing_the_helpers_loads_nothing_heavy():
+    modules = "helpers, helpers.journal, helpers.plots, helpers.sources, helpers.run, helpers.mrclean, helpers.bpe"
+    check = f"import {modules}, sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=ROOT)
+    heavy = {"torch", "transformers", "scipy", "matplotlib", "sklearn", "datasets", "pandas", "pyarrow"}
+    assert not heavy & set(loaded.stdout.split())
+
+
+def test_imports_between_helpers_run_downwards():
+    import ast
+
+    layer = {
+        "paths": 0, "profile": 0, "course": 0, "sources": 0, "hardware": 0,
+        "stats": 1, "budget": 1, "plots": 1, "journal": 1,
+        "mrclean": 2, "bpe": 2, "gpt": 2, "training": 2,
+        "classify": 3, "finetune": 3,
+        "run": 4,
+    }  # fmt: skip
+    for path in sorted((ROOT / "helpers").rglob("*.py")):
+        parts = path.relative_to(ROOT / "helpers").with_suffix("").parts
+        if parts == ("__init__",):
+            continue
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or not node.level:
+                continue
+            if node.level == len(parts):  # relative to helpers/
+                names = [node.module.split(".")[0]] if node.module else [alias.name for alias in node.names]
+                for name in names:
+                    assert layer[name] <= layer[parts[0]], f"{'/'.join(parts)}.py imports {name}, from a layer above"

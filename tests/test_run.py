@@ -1,0 +1,168 @@
+"""The runner: order, skipping, failures told well, nothing half written."""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from helpers import course, run
+from helpers.journal import record as store
+from helpers.paths import ROOT
+
+
+@dataclass(frozen=True)
+class Somewhere(course.Notebook):
+    folder: str = ""
+
+    @property
+    def path(self):
+        return Path(self.folder) / f"{self.name}.ipynb"
+
+
+def notebook(folder, *cells, name="03_gpt", **facts):
+    node = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+    made = Somewhere(name, "A test", "Does it run?", folder=str(folder), **facts)
+    nbformat.write(node, made.path)
+    return made
+
+
+def execute(*notebooks, **options) -> int:
+    defaults = {"force": False, "in_place": False}
+    return run.Runner(list(notebooks), argparse.Namespace(**{**defaults, **options})).run()
+
+
+def test_a_notebook_runs_and_is_then_skipped_until_it_changes(workspace, capsys):
+    made = notebook(workspace, "x = 1", "x + 1")
+    assert execute(made) == 0
+    copy = nbformat.read(workspace / "artifacts" / "notebooks" / "03_gpt.ipynb", as_version=4)
+    assert [c.execution_count for c in copy.cells] == [1, 2]
+    assert copy.cells[1].outputs[0].data["text/plain"] == "2"
+    assert nbformat.read(made.path, as_version=4).cells[0].execution_count is None, "the original is left alone"
+
+    assert execute(made) == 0
+    assert "unchanged" in capsys.readouterr().out
+    assert execute(made, force=True) == 0
+    assert "unchanged" not in capsys.readouterr().out
+    changed = notebook(workspace, "x = 2", "x + 1")
+    assert execute(changed) == 0
+    assert "ran in" in capsys.readouterr().out
+
+
+def test_a_notebook_runs_again_when_its_input_changed(workspace, capsys):
+    manifest = workspace / "artifacts" / "corpus" / "manifest.json"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text('{"hash": "one"}', "utf-8")
+    made = notebook(workspace, "1", needs=("01_mrclean",))
+    assert execute(made) == 0
+    manifest.write_text('{"hash": "two"}', "utf-8")
+    capsys.readouterr()
+    assert execute(made) == 0
+    assert "ran in" in capsys.readouterr().out
+
+
+def test_a_failing_cell_stops_everything_and_is_told(workspace, capsys):
+    first = notebook(
+        workspace,
+        "from helpers import journal\nrun = journal.start('03_gpt')",
+        "run.log(loss=1.0, unit='nats')\nraise ValueError('the loss is not finite')",
+        "run.finish(verdict='never')",
+    )
+    second = notebook(workspace, "1", name="04_learning_curves")
+    assert execute(first, second) == 1
+    told = capsys.readouterr()
+    assert "cell 2 of 3 failed" in told.err
+    assert "raise ValueError" in told.err
+    assert "ValueError: the loss is not finite" in told.err
+    assert "artifacts/notebooks/03_gpt.ipynb" in told.err
+    assert "not run" in told.out
+    partly = nbformat.read(workspace / "artifacts" / "notebooks" / "03_gpt.ipynb", as_version=4)
+    assert partly.cells[1].outputs[-1].output_type == "error"
+    (record,) = store.all_records()
+    assert record["status"] == "failed"
+    assert record["error"]["message"] == "the loss is not finite"
+    assert "**Failed**: ValueError: the loss is not finite" in (workspace / "journal" / "journal.md").read_text("utf-8")
+
+
+def test_a_failed_notebook_is_not_skipped(workspace, capsys):
+    assert execute(notebook(workspace, "1 / 0")) == 1
+    assert execute(notebook(workspace, "1 / 0")) == 1
+
+
+def test_a_kernel_that_dies_leaves_a_failed_run(workspace, capsys):
+    made = notebook(
+        workspace,
+        "from helpers import journal\nrun = journal.start('03_gpt')",
+        "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)",
+    )
+    assert execute(made) == 1
+    (record,) = store.all_records()
+    assert record["status"] == "failed"
+
+
+def test_in_place_writes_the_notebook_and_moves_the_reference(workspace):
+    made = notebook(workspace, "from helpers import journal\njournal.start('03_gpt').finish(verdict='done')")
+    assert execute(made, in_place=True) == 0
+    assert nbformat.read(made.path, as_version=4).cells[0].execution_count == 1
+    assert store.reference("03_gpt", "smoke")["verdict"] == "done"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
+def test_ctrl_c_interrupts_the_run_and_leaves_nothing_half_written(workspace):
+    made = notebook(
+        workspace,
+        "from helpers import journal\nrun = journal.start('03_gpt')",
+        "run.log(loss=1.0, unit='nats')\nimport time\ntime.sleep(120)",
+    )
+    script = (
+        "import sys; sys.path[:0] = [sys.argv[1]]; from helpers import run; from test_run import *\n"
+        "course.notebook = lambda name: Somewhere('03_gpt', '', '', folder=sys.argv[2])\n"
+        "sys.exit(run.main(['--only', '03']))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(ROOT / "tests"), str(made.path.parent)],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    end = time.monotonic() + 60
+    while not list(workspace.glob("journal/runs/*/events.jsonl")) or "loss" not in next(
+        workspace.glob("journal/runs/*/events.jsonl")
+    ).read_text("utf-8"):
+        assert time.monotonic() < end and process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "interrupted" in err
+    (record,) = store.all_records()
+    assert record["status"] == "interrupted"
+    assert not list((workspace / "artifacts").rglob("*.part"))
+    assert not list((workspace / "artifacts" / "notebooks").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [(["--only", "42"], "03_gpt"), (["--profile", "huge"], "laptop"), (["--only", "01", "--from", "02"], "exclude")],
+)
+def test_bad_usage_is_refused_with_the_choices(arguments, told, capsys):
+    assert run.main(arguments) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_time_left_is_told_only_when_known():
+    assert run.time_left(10, None, [60]) == "time left not known yet"
+    assert run.time_left(10, 60, [None]) == "time left not known yet"
+    assert run.time_left(10, 60, [100]) == "about 2.5 min left"
+    assert run.time_left(70, 60, []) == "about 0 s left"
+
+
+def test_executed_notebooks_name_no_folder_of_this_machine(workspace):
+    execute(notebook(workspace, "1"))
+    text = (workspace / "artifacts" / "notebooks" / "03_gpt.ipynb").read_text("utf-8")
+    assert json.loads(text)["metadata"] == run.KERNEL_METADATA
