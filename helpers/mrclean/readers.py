@@ -1,0 +1,82 @@
+"""Raw material as documents: book files, a MediaWiki dump, Python files. Nothing is judged here."""
+
+from __future__ import annotations
+
+import bz2
+import configparser
+from pathlib import Path
+from xml.etree import ElementTree
+
+from .document import Document
+from .steps import decode_bytes
+
+
+def read_books(folder: Path, prefixes: tuple[str, ...] = ()) -> list[Document]:
+    """Every ``*/texts/*.txt`` below `folder` as it comes, list of titles and duplicates included.
+
+    With `prefixes`, only the files whose name starts with one of them. Titles come from each folder's metadata.txt.
+    """
+    documents = []
+    for path in sorted(folder.glob("*/texts/*.txt")):
+        if prefixes and not path.stem.startswith(prefixes):
+            continue
+        collection = path.parent.parent.name.removesuffix("data")  # "miltondata" -> "milton"
+        title = _titles(path.parent).get(path.stem, path.stem.replace("_", " "))
+        documents.append(_from_file(path, f"shakespeare/{collection}/{path.stem}", "book", "shakespeare", title))
+    return documents
+
+
+def _titles(folder: Path) -> dict[str, str]:
+    # Some titles carry a "%", and one section is given twice: read it as plainly as possible.
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    parser.read(folder / "metadata.txt", encoding="utf-8")
+    return {name: parser.get(name, "title", fallback=name) for name in parser.sections()}
+
+
+def read_code(folder: Path, packages: tuple[str, ...] = ()) -> list[Document]:
+    """Every Python file below `folder`, or below its sub-folders `packages`."""
+    documents = []
+    for path in sorted(folder.rglob("*.py")):
+        inside = path.relative_to(folder)
+        if not packages or inside.parts[0] in packages:
+            name = inside.as_posix()
+            documents.append(_from_file(path, f"sympy/{name}", "code", "sympy", f"sympy/{name}"))
+    return documents
+
+
+def _from_file(path: Path, id: str, kind: str, source: str, title: str) -> Document:
+    raw = path.read_bytes()
+    return Document(id, kind, source, title, raw=raw, bytes_in=len(raw))
+
+
+def read_wiki(dump: Path, limit: int = 0) -> list[Document]:
+    """The pages of a bz2-compressed MediaWiki XML dump, the first `limit` of them if that is not 0.
+
+    `bytes_in` of a page counts its wikitext in UTF-8; the dump's own XML (revision ids, user names) is not read.
+    A dump that cannot be decoded comes back as one undecoded document, so that it is counted and not lost.
+    """
+    name = dump.name.split("-")[0].split(".")[0]  # "enwiki-latest-…" -> "enwiki"
+    raw = bz2.decompress(dump.read_bytes())
+    text, codec = decode_bytes(raw)
+    if text is None:
+        return [Document(f"gensim/{name}", "wiki", "gensim", name, raw=raw, bytes_in=len(raw))]
+    root = ElementTree.fromstring(text)
+    space = root.tag.partition("}")[0] + "}"
+    language = root.get("{http://www.w3.org/XML/1998/namespace}lang", "")
+    documents = []
+    for page in root.findall(f"{space}page")[: limit or None]:
+        wikitext = page.findtext(f"{space}revision/{space}text") or ""
+        documents.append(
+            Document(
+                id=f"gensim/{name}/{int(page.findtext(f'{space}id')):08d}",
+                kind="wiki",
+                source="gensim",
+                title=page.findtext(f"{space}title"),
+                text=wikitext,
+                codec=codec,
+                namespace=int(page.findtext(f"{space}ns")),
+                language=language,
+                bytes_in=len(wikitext.encode("utf-8")),
+            )
+        )
+    return documents

