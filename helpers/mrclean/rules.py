@@ -16,20 +16,18 @@ RULES = {
     "undecodable_share": Rule(
         0.001, "of characters", "own rule: U+FFFD, surrogates and control characters in decoded text"
     ),
-    "book_min_chars": Rule(1_000, "characters", "own rule: the shortest poem here has twice that"),
+    "book_min_chars": Rule(1_000, "characters", "own rule: half of a short poem"),
     "wiki_min_chars": Rule(250, "characters", "own rule: a stub says little beyond its title"),
     "code_min_chars": Rule(100, "characters", "own rule: drops empty and import-only __init__ files"),
     "code_max_line": Rule(1_000, "characters", "StarCoder (bigcode-dataset, preprocessing): longer lines are data"),
     "code_generated_lines": Rule(5, "lines", "StarCoder2: a generator names itself at the top of the file"),
     "index_from": Rule(0.75, "of the lines", "own rule: a back-of-book index stands in the last quarter"),
     "shingle_words": Rule(5, "words", "FineWeb, BigCode: five words in a row"),
-    "book_near_duplicate": Rule(0.20, "containment", "measured gap: editions of one play share 0.23 or more"),
+    "book_near_duplicate": Rule(0.20, "containment", "own rule: in the gap below the editions of one play"),
     "wiki_near_duplicate": Rule(0.80, "containment", "own rule: nearly all of it is elsewhere"),
     "code_near_duplicate": Rule(0.80, "containment", "own rule: nearly all of it is elsewhere"),
-    "book_same_side": Rule(
-        0.02, "containment", "measured gap: unrelated books share 0.003 or less, reprinted poems 0.048 or more"
-    ),
-    "wiki_same_side": Rule(0.05, "containment", "own rule: the closest two articles here share 0.05"),
+    "book_same_side": Rule(0.02, "containment", "own rule: in the gap between reprinted poems and unrelated books"),
+    "wiki_same_side": Rule(0.05, "containment", "own rule: unrelated articles share less"),
     "code_same_side": Rule(0.30, "containment", "own rule: there is no gap in code"),
 }
 
