@@ -108,6 +108,8 @@ def read_manifest(folder: Path, made_by: str, profile: str) -> dict:
     if not path.is_file():
         raise MissingArtifact(f"{relative(folder)} is not there or not finished; {remedy}")
     manifest = read_json(path)
+    if not {"profile", "files", "hash"} <= set(manifest):
+        raise MissingArtifact(f"{relative(path)} is damaged; {remedy}")
     if manifest["profile"] != profile:
         raise MissingArtifact(
             f"{relative(folder)} was made with the {manifest['profile']} profile, this is {profile}; {remedy}"
