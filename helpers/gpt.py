@@ -1,0 +1,209 @@
+"""A GPT: the decoder-only transformer, in the shape of GPT-2 and nanoGPT.
+
+    ids → token embedding + position embedding → n_layer blocks → norm → head → logits
+
+A block is pre-norm: ``x = x + attention(norm(x))``, then ``x = x + mlp(norm(x))``. There are no biases, and the head
+shares its matrix with the token embedding: at a vocabulary of thousands that matrix is a large part of a small model,
+and each of its rows is trained from both ends.
+
+    parameter                      initialisation (GPT-2)
+    token, position embedding      normal(0, 0.02)
+    attention qkv, MLP up          normal(0, 0.02)
+    attention out, MLP down        normal(0, 0.02 / sqrt(2 n_layer)): 2 n_layer of these are summed in the residual
+    norms                          1
+
+Letters in the shape comments: B sequences in a batch, T tokens in a sequence, C = n_embd, H = n_head, V = vocab_size.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .paths import read_json, relative, write_atomic, write_json
+
+
+@dataclass(frozen=True)
+class GPTConfig:
+    """Everything that fixes the shape of the model.
+
+    `dropout` acts on the embeddings and on what each attention and MLP adds to the residual stream. It does not act on
+    the attention weights: on a CPU that would rule the flash kernel out and write T x T weights to memory.
+
+    Raises:
+        ValueError: for an impossible value, with what is allowed.
+    """
+
+    vocab_size: int
+    block_size: int  # longest context, in tokens
+    n_layer: int
+    n_head: int
+    n_embd: int
+    dropout: float = 0.0
+
+    def __post_init__(self):
+        for name in ("vocab_size", "block_size", "n_layer", "n_head", "n_embd"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1")
+        if self.n_embd % self.n_head:
+            allowed = [h for h in range(1, self.n_embd + 1) if self.n_embd % h == 0]
+            raise ValueError(
+                f"n_head is {self.n_head}, which does not divide n_embd {self.n_embd}; "
+                f"n_head must be one of {', '.join(map(str, allowed))}"
+            )
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {self.dropout!r}; it must be at least 0 and less than 1")
+
+
+class CausalSelfAttention(nn.Module):
+    """Every position gathers from itself and earlier positions, in n_head independent ways."""
+
+    def __init__(self, config: GPTConfig):
+        super().__init__()
+        self.n_head = config.n_head
+        self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)
+        self.out = nn.Linear(config.n_embd, config.n_embd, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        B, T, C = x.shape
+        heads = self.qkv(x).view(B, T, 3, self.n_head, C // self.n_head)  # (B, T, 3, H, C/H)
+        q, k, v = heads.permute(2, 0, 3, 1, 4)  # each (B, H, T, C/H)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)  # (B, H, T, C/H)
+        return self.out(y.transpose(1, 2).reshape(B, T, C))  # (B, T, C)
+
+
+class MLP(nn.Module):
+    """What a position computes on its own: up to 4 C, a bend, back to C."""
+
+    def __init__(self, config: GPTConfig):
+        super().__init__()
+        self.up = nn.Linear(config.n_embd, 4 * config.n_embd, bias=False)
+        self.down = nn.Linear(4 * config.n_embd, config.n_embd, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.down(F.gelu(self.up(x)))  # (B, T, C) → (B, T, 4C) → (B, T, C)
+
+
+class Block(nn.Module):
+    def __init__(self, config: GPTConfig):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(config.n_embd, bias=False)
+        self.attention = CausalSelfAttention(config)
+        self.norm2 = nn.LayerNorm(config.n_embd, bias=False)
+        self.mlp = MLP(config)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x + self.dropout(self.attention(self.norm1(x)))  # (B, T, C)
+        return x + self.dropout(self.mlp(self.norm2(x)))  # (B, T, C)
+
+
+class GPT(nn.Module):
+    def __init__(self, config: GPTConfig):
+        super().__init__()
+        self.config = config
+        self.tokens = nn.Embedding(config.vocab_size, config.n_embd)
+        self.positions = nn.Embedding(config.block_size, config.n_embd)
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.norm = nn.LayerNorm(config.n_embd, bias=False)
+        for name, parameter in self.named_parameters():
+            if parameter.ndim == 2:
+                summed = name.endswith(("attention.out.weight", "mlp.down.weight"))
+                nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * config.n_layer) if summed else 0.02)
+
+    def forward(self, idx: torch.Tensor, targets: torch.Tensor | None = None):
+        """Logits for the token after each position, and their mean cross-entropy.
+
+        Args:
+            idx: (B, T) int64 token ids, T at most block_size.
+            targets: (B, T) int64 ids of the tokens that really came next.
+
+        Returns:
+            logits (B, T, V), and the loss in nats per token (None without targets).
+        """
+        T = idx.shape[1]
+        if T > self.config.block_size:
+            raise ValueError(f"{T} tokens are longer than block_size {self.config.block_size}; cut the context")
+        x = self.tokens(idx) + self.positions.weight[:T]  # (B, T, C)
+        x = self.dropout(x)
+        for block in self.blocks:
+            x = block(x)  # (B, T, C)
+        logits = F.linear(self.norm(x), self.tokens.weight)  # (B, T, V)
+        if targets is None:
+            return logits, None
+        return logits, F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
+
+    def parameters_by_group(self) -> dict[str, int]:
+        """Number of parameters per group, in the order of the forward pass."""
+
+        def count(names: str) -> int:
+            return sum(p.numel() for name, p in self.named_parameters() if names in name)
+
+        groups = {
+            "token embedding (and head)": count("tokens."),
+            "position embedding": count("positions."),
+            "attention": count(".attention."),
+            "MLP": count(".mlp."),
+            "norms": count("norm"),
+        }
+        total = sum(p.numel() for p in self.parameters())
+        if sum(groups.values()) != total:
+            raise AssertionError(f"the groups add up to {sum(groups.values()):,}, the model has {total:,} parameters")
+        return groups
+
+    @torch.no_grad()
+    def generate(self, idx: torch.Tensor, max_new_tokens: int, temperature=1.0, top_k=None, generator=None):
+        """Continue `idx` (B, T) by sampling one token at a time; returns (B, T + max_new_tokens).
+
+        temperature 0 takes the likeliest token; `top_k` samples among the k likeliest only. Only the last
+        block_size tokens are seen.
+        """
+        if temperature < 0:
+            raise ValueError(f"temperature is {temperature}; it must be 0 (always the likeliest token) or more")
+        if top_k is not None and top_k < 1:
+            raise ValueError(f"top_k is {top_k}; it must be at least 1")
+        was_training = self.training
+        self.eval()
+        for _ in range(max_new_tokens):
+            logits = self(idx[:, -self.config.block_size :])[0][:, -1].float()  # (B, V)
+            if temperature == 0:
+                following = logits.argmax(-1, keepdim=True)  # (B, 1)
+            else:
+                if top_k is not None:
+                    kept = logits.topk(min(top_k, logits.shape[-1])).values  # (B, k), largest first
+                    logits = logits.masked_fill(logits < kept[:, [-1]], -math.inf)
+                following = torch.multinomial(F.softmax(logits / temperature, -1), 1, generator=generator)  # (B, 1)
+            idx = torch.cat([idx, following], dim=1)
+        self.train(was_training)
+        return idx
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.safetensors`` and ``config.json`` into `folder`, each whole or not at all."""
+        from safetensors.torch import save
+
+        weights = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
+        write_atomic(folder / "model.safetensors", save(weights))
+        write_json(folder / "config.json", asdict(self.config))
+
+    @classmethod
+    def load(cls, folder: Path) -> GPT:
+        """Read what `save` wrote.
+
+        Raises:
+            ValueError: the weights do not fit the configuration; names the folder and the difference.
+        """
+        from safetensors.torch import load_file
+
+        model = cls(GPTConfig(**read_json(folder / "config.json")))
+        try:
+            model.load_state_dict(load_file(folder / "model.safetensors"))
+        except RuntimeError as error:
+            raise ValueError(f"{relative(folder)}: model.safetensors does not fit config.json: {error}") from error
+        return model
