@@ -1,0 +1,114 @@
+"""A pretrained encoder: named by the profile or by ENCODER, found without a network where that is asked for, loaded.
+
+Importing this module sets HF_HUB_OFFLINE (smoke and laptop never contact a hub), so import it before transformers.
+"""
+
+from __future__ import annotations
+
+import os
+
+from . import profile
+
+# Read by huggingface_hub when it is first imported, hence up here. On gpu a learner's own setting counts.
+os.environ["HF_HUB_OFFLINE"] = os.environ.get("HF_HUB_OFFLINE", "0") if profile.load().name == "gpu" else "1"
+
+import warnings
+from pathlib import Path
+
+with warnings.catch_warnings():  # it asks for widgets to draw progress bars with; there are none to draw
+    warnings.simplefilter("ignore")
+    import tqdm.auto  # noqa: F401
+
+import torch
+import transformers
+
+from . import sources
+from .hardware import Hardware, seed_everything
+from .paths import sha256_file
+
+# At "error": transformers reports a classifier's fresh head as a warning, and notebook 05 tells the learner instead.
+transformers.utils.logging.disable_progress_bar()
+transformers.utils.logging.set_verbosity_error()
+
+HUB_FILES = ("*.json", "*.txt", "model.safetensors")  # weights as safetensors only: nothing here can run code
+
+
+class EncoderError(RuntimeError):
+    """The encoder cannot be had; the message says which, why, and what to do."""
+
+
+def chosen(settings: profile.Finetune) -> str:
+    """ENCODER from the environment, else what the profile names: a pinned source, a folder, or a name on the hub."""
+    return os.environ.get("ENCODER") or settings.encoder
+
+
+def find(name: str) -> Path:
+    """The local folder of encoder `name`; on gpu a hub name is downloaded into the hub's cache, else only looked up.
+
+    Raises:
+        EncoderError: it cannot be had.
+        SourceError: it is a pinned source that cannot be had.
+    """
+    if name in sources.SOURCES:
+        return sources.fetch(name)
+    if Path(name).expanduser().is_dir():
+        return _checked(Path(name).expanduser(), name)
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise EncoderError(f"ENCODER={name}: no such folder, and not a hub name (owner/name); {_remedy()}")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.constants import HF_HUB_OFFLINE
+
+    try:
+        folder = snapshot_download(name, allow_patterns=list(HUB_FILES), local_files_only=HF_HUB_OFFLINE)
+    except Exception as error:  # not in the cache, no network, no such model, access refused, disk full
+        why = "is not in the hub's cache and this run does not contact the hub" if HF_HUB_OFFLINE else str(error)[:300]
+        raise EncoderError(f"encoder {name}: {why}; {_remedy(name)}") from error
+    return _checked(Path(folder), name)
+
+
+def _checked(folder: Path, name: str) -> Path:
+    missing = [file for file in ("config.json", "model.safetensors") if not (folder / file).is_file()]
+    if missing:
+        raise EncoderError(f"encoder {name}: its folder has no {' and no '.join(missing)}; {_remedy()}")
+    return folder
+
+
+def _remedy(name: str = "FacebookAI/roberta-base") -> str:
+    return (
+        "to go on, either use the pinned encoder (ENCODER=minilm), or on a machine with network run  "
+        f"hf download {name} --local-dir FOLDER  and set ENCODER=FOLDER, or run with PROFILE=gpu and network"
+    )
+
+
+def load(folder: Path, dropout: float, hardware: Hardware, seed: int):
+    """(tokenizer, classifier with a fresh two-class head in float32): same seed, same head.
+
+    Args:
+        dropout: set on every dropout layer of the model, whatever its config says.
+    Raises:
+        EncoderError: the folder does not hold an encoder that transformers can load.
+    """
+    seed_everything(seed)
+    # On a CPU the fused attention of PyTorch 2.13 is slow backwards on short texts: a step took half as long again.
+    attention = "eager" if hardware.device == "cpu" else "sdpa"
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(
+            folder,
+            num_labels=2,
+            local_files_only=True,
+            use_safetensors=True,
+            dtype=torch.float32,
+            attn_implementation=attention,
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise EncoderError(f"encoder in {Path(folder).name}: {str(error)[:300]}; {_remedy()}") from error
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Dropout):
+            layer.p = dropout
+    return tokenizer, model.to(hardware.device)
+
+
+def weights_hash(folder: Path) -> str:
+    """First 16 digits of the sha256 of the encoder's weights."""
+    return sha256_file(Path(folder) / "model.safetensors")[:16]

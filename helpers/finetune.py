@@ -1,0 +1,239 @@
+"""Fine-tune an encoder as a classifier with the Hugging Face Trainer: seeded, silent, every step recorded."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from . import encoder  # noqa: F401, isort: skip (it sets HF_HUB_OFFLINE before transformers is imported)
+
+import datasets
+import evaluate
+import numpy as np
+import torch
+import transformers
+
+from . import classify, profile
+from .hardware import Hardware, autocast
+from .paths import artifacts
+
+datasets.disable_progress_bars()
+
+
+# -- metrics ---------------------------------------------------------------------------------------------------------
+
+
+class _ProbabilityMetric(evaluate.Metric):
+    """Predicted probabilities of the positive class against targets in 0..1; subclasses name the function."""
+
+    key: str
+    function: staticmethod
+
+    def __init__(self):
+        # In memory and with an explicit id and seed: no lock files under HF_HOME, no draw from numpy's global state.
+        super().__init__(keep_in_memory=True, experiment_id=self.key, seed=0)
+
+    def _info(self) -> evaluate.MetricInfo:
+        number = datasets.Value("float64")
+        return evaluate.MetricInfo(
+            description=self.function.__doc__,
+            citation="",
+            inputs_description="predictions: probability of the positive class; references: target in 0..1",
+            features=datasets.Features({"predictions": number, "references": number}),
+        )
+
+    def _compute(self, predictions, references) -> dict[str, float]:
+        return {self.key: self.function(np.asarray(predictions), np.asarray(references))}
+
+
+class Accuracy(_ProbabilityMetric):
+    key, function = "accuracy", staticmethod(classify.accuracy)
+
+
+class F1(_ProbabilityMetric):
+    key, function = "f1", staticmethod(classify.f1)
+
+
+class CrossEntropy(_ProbabilityMetric):
+    key, function = "cross_entropy", staticmethod(classify.cross_entropy)
+
+
+class KLDivergence(_ProbabilityMetric):
+    key, function = "kl_divergence", staticmethod(classify.kl_divergence)
+
+
+def judge(probability: np.ndarray, labels: np.ndarray, soft: np.ndarray) -> dict[str, float]:
+    """Accuracy, F1 and cross-entropy against the hard labels, KL divergence against the soft ones; all (items,)."""
+    found: dict[str, float] = {}
+    for metric, target in ((Accuracy(), labels), (F1(), labels), (CrossEntropy(), labels), (KLDivergence(), soft)):
+        found |= metric.compute(predictions=probability, references=target)
+    return found
+
+
+# -- training --------------------------------------------------------------------------------------------------------
+
+
+def dataset(items: classify.Items, tokenizer, max_length: int) -> datasets.Dataset:
+    """Tokenized items; "labels" holds two numbers, [hard label, soft label], so that both reach the metrics."""
+    encoded = tokenizer(items.texts, truncation=True, max_length=max_length)
+    return datasets.Dataset.from_dict(
+        {
+            "input_ids": encoded["input_ids"],
+            "attention_mask": encoded["attention_mask"],
+            "labels": np.stack([items.labels, items.soft], axis=1).astype(np.float32),
+            "length": [len(ids) for ids in encoded["input_ids"]],
+        }
+    )
+
+
+def loss(outputs, labels: torch.Tensor, num_items_in_batch=None) -> torch.Tensor:
+    """Cross-entropy of the logits, (batch, 2), against the hard labels, the first column of `labels`, (batch, 2)."""
+    return torch.nn.functional.cross_entropy(outputs.logits.float(), labels[:, 0].long())
+
+
+def compute_metrics(prediction: transformers.EvalPrediction) -> dict[str, float]:
+    """For the Trainer: :func:`judge` on its logits and two-column labels."""
+    labels, soft = prediction.label_ids[:, 0], prediction.label_ids[:, 1]
+    return judge(_positive(torch.from_numpy(prediction.predictions)), labels, soft)
+
+
+class Recorder(transformers.TrainerCallback):
+    """Passes every step and every evaluation to the journal, keeps their history and the weights worth having.
+
+    Attributes:
+        steps: "step", "train_loss", "grad_norm" (before clipping), "learning_rate" -> list, one value a step.
+        epochs: "epoch", "train_accuracy", "val_accuracy", "val_cross_entropy" … -> list, one value an evaluation,
+            the first before training (epoch 0).
+        weights: "start", "best" (lowest val_cross_entropy) and "last" -> state dict on the CPU.
+        best_epoch: the epoch of "best".
+    """
+
+    def __init__(self, run):
+        self.run = run
+        self.steps: dict[str, list] = {}
+        self.epochs: dict[str, list] = {}
+        self.weights: dict[str, dict] = {}
+        self.best_epoch = 0
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if "loss" not in logs:
+            return
+        if not math.isfinite(logs["loss"]):
+            raise FloatingPointError(f"the loss is {logs['loss']} at step {state.global_step}; lower the learning rate")
+        values = {"train_loss": logs["loss"], "grad_norm": logs["grad_norm"], "learning_rate": logs["learning_rate"]}
+        self.run.log(step=state.global_step, train_loss=values["train_loss"], unit="nats", better="lower")
+        self.run.log(
+            step=state.global_step, grad_norm=values["grad_norm"], learning_rate=values["learning_rate"], unit=""
+        )
+        for name, value in {"step": state.global_step, **values}.items():
+            self.steps.setdefault(name, []).append(float(value))
+
+    def on_evaluate(self, args, state, control, metrics=None, model=None, **kwargs):
+        epoch = round(state.epoch or 0)
+        part = next(iter(metrics)).split("_")[1]  # "eval_val_loss" -> "val"
+        wanted = {
+            f"{part}_{name}": metrics[f"eval_{part}_{name}"]
+            for name in ("accuracy", "f1", "cross_entropy", "kl_divergence")
+        }
+        for name, value in wanted.items():
+            nats = name.endswith(("entropy", "divergence"))
+            self.run.log(step=epoch, unit="nats" if nats else "", better="lower" if nats else "higher", **{name: value})
+            self.epochs.setdefault(name, []).append(float(value))
+        if part == "val":
+            self.epochs.setdefault("epoch", []).append(epoch)
+            self._keep(model, epoch)
+
+    def _keep(self, model, epoch: int) -> None:
+        now = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+        self.weights.setdefault("start", now)
+        self.weights["last"] = now
+        if self.epochs["val_cross_entropy"][-1] == min(self.epochs["val_cross_entropy"]):
+            self.weights["best"], self.best_epoch = now, epoch
+
+
+def trainer(
+    model,
+    tokenizer,
+    train: datasets.Dataset,
+    evaluation: dict[str, datasets.Dataset],
+    settings: profile.Finetune,
+    hardware: Hardware,
+    seed: int,
+    callbacks=(),
+) -> transformers.Trainer:
+    """A Trainer that logs every step, evaluates before training and after each epoch, and prints and writes nothing.
+
+    Args:
+        evaluation: name -> data set; metrics come as "eval_<name>_accuracy" …
+    """
+    arguments = transformers.TrainingArguments(
+        output_dir=str(artifacts("tensorboard")),  # asked for, not used: no checkpoints
+        num_train_epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=0.1,  # below 1 it is a share of all steps
+        weight_decay=0.01,
+        max_grad_norm=1.0,
+        per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=4 * settings.batch_size,  # no gradients to hold
+        train_sampling_strategy="group_by_length",  # little padding
+        use_cpu=hardware.device == "cpu",
+        bf16=hardware.dtype == "bfloat16",
+        eval_strategy="epoch",
+        eval_on_start=True,
+        save_strategy="no",
+        logging_strategy="steps",
+        logging_steps=1,
+        logging_first_step=True,
+        logging_nan_inf_filter=False,  # a diverging run must look like one
+        report_to="none",
+        disable_tqdm=True,
+        dataloader_pin_memory=hardware.device != "cpu",
+        seed=seed,
+    )
+    made = transformers.Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=train,
+        eval_dataset=evaluation,
+        processing_class=tokenizer,
+        data_collator=transformers.DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8),
+        compute_loss_func=loss,
+        compute_metrics=compute_metrics,
+        callbacks=list(callbacks),
+    )
+    made.remove_callback(transformers.PrinterCallback)  # it prints every step
+    return made
+
+
+def tensorboard(folder: Path) -> transformers.TrainerCallback:
+    """Exports everything the Trainer logs as TensorBoard events into `folder`."""
+    from torch.utils.tensorboard import SummaryWriter
+    from transformers.integrations import TensorBoardCallback
+
+    return TensorBoardCallback(SummaryWriter(str(folder)))
+
+
+def predict(model, tokenizer, texts: list[str], settings: profile.Finetune, hardware: Hardware) -> np.ndarray:
+    """Probability of the positive class for each text, shape (texts,), float64, in the order given."""
+    order = np.argsort([len(text) for text in texts], kind="stable")  # alike lengths together: little padding
+    probability = np.empty(len(texts))
+    model.eval()
+    for start in range(0, len(texts), 4 * settings.batch_size):
+        index = order[start : start + 4 * settings.batch_size]
+        batch = tokenizer(
+            [texts[i] for i in index],
+            truncation=True,
+            max_length=settings.max_length,
+            padding=True,
+            pad_to_multiple_of=8,
+            return_tensors="pt",
+        ).to(model.device)
+        with torch.inference_mode(), autocast(hardware):
+            probability[index] = _positive(model(**batch).logits)
+    return probability
+
+
+def _positive(logits: torch.Tensor) -> np.ndarray:
+    """(items, 2) logits -> (items,) probability of class 1, in float64 so that it does not round to 0 or 1."""
+    return torch.softmax(logits.double(), dim=-1)[:, 1].cpu().numpy()

@@ -1,0 +1,336 @@
+"""Data, metrics and baseline of notebook 04; metrics, encoders and training of notebook 05."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from helpers import classify, paths, sources
+
+# -- data ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def reviews():
+    return classify.load_reviews()
+
+
+def test_every_snippet_is_kept_or_dropped_for_a_reason(reviews):
+    items, counts = reviews
+    assert counts["read"] == 10_605  # what the source's own README says
+    assert counts["read"] == counts["kept"] + counts["neutral"] + counts["duplicate"]
+    assert len(items) == counts["kept"] == len(items.ids) == len(items.soft)
+    assert np.abs(items.ratings).min() > classify.CLEAR
+    assert all(text == text.strip() and text for text in items.texts)
+
+
+def test_soft_labels_by_hand_and_from_the_raw_ratings(reviews):
+    items, _ = reviews
+    assert classify.soft_label([2, 1, 0, -3]) == 0.625
+    assert classify.soft_label([0, 0]) == 0.5
+    assert classify.soft_label([-1]) == 0.0
+    assert items.soft.min() >= 0 and items.soft.max() <= 1
+    # Items 2 and 3 of the source, counted by eye: 15 positive of 15; 2 positive and 3 neutral of 15.
+    assert items.soft[items.ids == 2] == 1.0
+    assert items.soft[items.ids == 3] == pytest.approx((2 + 3 / 2) / 15)
+    raw = (sources.fetch("vader") / "movieReviewSnippets_anonDataRatings.txt").read_text("utf-8").splitlines()
+    for index in (0, len(items) // 2, len(items) - 1):
+        number, mean, _, votes = raw[items.ids[index] - 1].split("\t")
+        votes = json.loads(votes)
+        assert int(number) == items.ids[index] and float(mean) == pytest.approx(np.mean(votes))
+        assert items.soft[index] == pytest.approx((np.sum(np.sign(votes)) / len(votes) + 1) / 2)
+        assert items.labels[index] == (np.mean(votes) > 0)
+
+
+def test_the_split_leaks_nothing_and_is_stratified(reviews):
+    items, _ = reviews
+    train, test = classify.split(items)
+    assert len(train) + len(test) == len(items)
+    assert not set(train.ids) & set(test.ids)
+    fingerprints = [classify.fingerprint(text) for text in train.texts + test.texts]
+    assert len(set(fingerprints)) == len(items)
+    assert len(test) / len(items) == pytest.approx(0.2, abs=1e-3)
+    assert train.labels.mean() == pytest.approx(test.labels.mean(), abs=1e-3)
+    again, _ = classify.split(items)
+    assert train.hash == again.hash != test.hash
+
+
+def test_copies_that_differ_in_punctuation_count_as_one():
+    assert classify.fingerprint("...A pretentious  mess...") == classify.fingerprint("a pretentious mess")
+    assert classify.fingerprint("Cliché") != classify.fingerprint("Clich")
+
+
+# -- metrics ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def random_answers():
+    rng = np.random.default_rng(3)
+    return rng.uniform(0.001, 0.999, 500), rng.integers(0, 2, 500), rng.uniform(0, 1, 500).round(1)
+
+
+def test_metrics_equal_scikit_learn_and_scipy(random_answers):
+    from scipy.stats import entropy
+    from sklearn.metrics import accuracy_score, f1_score, log_loss
+
+    q, labels, soft = random_answers
+    found = classify.scores(q, labels)
+    assert found["accuracy"] == pytest.approx(accuracy_score(labels, q > 0.5))
+    assert found["f1"] == pytest.approx(f1_score(labels, q > 0.5))
+    assert found["cross_entropy"] == pytest.approx(log_loss(labels, q))
+    p, model = np.stack([soft, 1 - soft]), np.stack([q, 1 - q])
+    assert classify.entropy(soft) == pytest.approx(entropy(p).mean())
+    assert classify.kl_divergence(q, soft) == pytest.approx(entropy(p, model).mean())
+    assert classify.f1(np.zeros(4), np.zeros(4)) == 0.0
+
+
+def test_kl_is_cross_entropy_for_one_hot_labels_and_differs_by_the_entropy_for_soft_ones(random_answers):
+    q, labels, soft = random_answers
+    assert classify.entropy(labels) == 0.0 and math.copysign(1, classify.entropy(labels)) == 1
+    assert classify.kl_divergence(q, labels) == classify.cross_entropy(q, labels)  # to the last digit
+    assert classify.kl_divergence(q, soft) == pytest.approx(classify.cross_entropy(q, soft) - classify.entropy(soft))
+    assert classify.kl_divergence(soft.clip(0.1, 0.9), soft.clip(0.1, 0.9)) == pytest.approx(0, abs=1e-12)
+
+
+def test_a_certain_mistake_costs_much_but_not_infinity():
+    assert classify.cross_entropy(np.array([0.0]), np.array([1])) == pytest.approx(-math.log(classify.TINY))
+
+
+# -- baseline --------------------------------------------------------------------------------------------------------
+
+
+def simple_model():
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    return make_pipeline(TfidfVectorizer(), LogisticRegression(solver="liblinear"))
+
+
+def test_learning_curve_agrees_with_scikit_learn(reviews):
+    from sklearn.model_selection import StratifiedShuffleSplit
+    from sklearn.model_selection import learning_curve as reference
+
+    items = classify.split(reviews[0])[0].take(range(800))
+    found = classify.learning_curve(simple_model(), items, (100, 600), repeats=3, seed=7)
+    splits = StratifiedShuffleSplit(n_splits=3, test_size=0.2, random_state=7)
+    _, train, held_out = reference(simple_model(), items.texts, items.labels, train_sizes=[100, 600], cv=splits)
+    np.testing.assert_allclose(found["train_accuracy"], train)
+    np.testing.assert_allclose(found["cv_accuracy"], held_out)
+    assert found["cv_cross_entropy"].shape == (2, 3)
+    assert (found["train_cross_entropy"] < found["cv_cross_entropy"]).all()
+
+
+def test_learning_curve_refuses_a_size_it_does_not_have(reviews):
+    with pytest.raises(ValueError, match="81 is more than the 80"):
+        classify.learning_curve(simple_model(), reviews[0].take(range(100)), (81,), repeats=1, seed=0)
+
+
+def test_baseline_predictions_travel_to_the_next_notebook(reviews, workspace):
+    test = reviews[0].take(range(50))
+    with pytest.raises(paths.MissingArtifact, match="04_learning_curves"):
+        classify.load_baseline(test, "smoke")
+    probability = np.linspace(0, 1, 50)
+    classify.save_baseline(test, probability, "smoke", C=1.0)
+    np.testing.assert_array_equal(classify.load_baseline(test, "smoke"), probability)
+    with pytest.raises(paths.MissingArtifact, match="other test items"):
+        classify.load_baseline(test.take(range(49)), "smoke")
+    with pytest.raises(paths.MissingArtifact, match="laptop"):
+        classify.load_baseline(test, "laptop")
+
+
+# -- fine-tuning -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def finetune():
+    from helpers import finetune
+
+    return finetune
+
+
+@pytest.fixture(scope="module")
+def encoder(finetune):
+    from helpers import encoder
+
+    return encoder
+
+
+@pytest.fixture(scope="module")
+def cpu():
+    from helpers.hardware import Hardware
+
+    return Hardware("cpu", "", "float32", 2, 2, 8.0, {"float32": 1.0}, 1.0, 1.0)
+
+
+@pytest.fixture(scope="module")
+def tiny_encoder(tmp_path_factory, finetune):
+    """A folder like one from the hub: a two-layer BERT with random weights and a small tokenizer."""
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("encoder")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film", "a", "very", "not", "the", "is"]
+    (folder / "vocab.txt").write_text("\n".join(words), "utf-8")
+    BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.2,  # the usual 0.02 is for wide models; this one would hardly see its input
+    )
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def settings():
+    from helpers.profile import Finetune
+
+    return Finetune(epochs=6, learning_rate=5e-3, batch_size=8, max_length=16)
+
+
+@pytest.fixture
+def toy_items():
+    texts = [f"a {'very ' * (i % 3)}{'good' if i % 2 else 'bad'} film" for i in range(32)]
+    labels = np.array([i % 2 for i in range(32)])
+    return classify.Items(np.arange(32), texts, labels * 2.0 - 1, labels, np.clip(labels, 0.1, 0.9))
+
+
+class Journal:
+    """What the recorder needs of a run."""
+
+    def __init__(self):
+        self.logged = []
+
+    def log(self, *, step=None, unit=None, better=None, kind=None, **metrics):
+        self.logged += [(name, step, value) for name, value in metrics.items()]
+
+
+def test_evaluate_metrics_give_what_the_plain_functions_give(finetune, random_answers):
+    q, labels, soft = random_answers
+    found = finetune.judge(q, labels, soft)
+    assert found == {**classify.scores(q, labels), "kl_divergence": classify.kl_divergence(q, soft)}
+    one_hot = finetune.judge(q, labels, labels)
+    assert one_hot["kl_divergence"] == one_hot["cross_entropy"]
+
+
+def test_a_folder_serves_as_encoder(encoder, tiny_encoder, cpu, monkeypatch, settings):
+    monkeypatch.setenv("ENCODER", str(tiny_encoder))
+    name = encoder.chosen(settings)
+    assert name == str(tiny_encoder)
+    _, model = encoder.load(encoder.find(name), 0.25, cpu, seed=1)
+    import torch
+
+    assert {m.p for m in model.modules() if isinstance(m, torch.nn.Dropout)} == {0.25}
+    assert model.classifier.weight.shape == (2, 32)
+    _, again = encoder.load(tiny_encoder, 0.25, cpu, seed=1)
+    _, other = encoder.load(tiny_encoder, 0.25, cpu, seed=2)
+    assert torch.equal(model.classifier.weight, again.classifier.weight)
+    assert not torch.equal(model.classifier.weight, other.classifier.weight)
+
+
+def test_minilm_loads_from_the_pinned_source(encoder, cpu, settings):
+    tokenizer, model = encoder.load(encoder.find("minilm"), 0.0, cpu, seed=1)
+    assert sum(p.numel() for p in model.parameters()) == 22_713_216 + 2 * 384 + 2  # the encoder, and a two-class head
+    assert tokenizer.tokenize("film") == ["film"]
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("nobody/has-this-model", "not in the hub's cache"),
+        ("./no/such/folder", "no such folder"),
+        ("just-a-word", "no such folder"),
+    ],
+)
+def test_an_encoder_that_cannot_be_had_says_what_to_do(encoder, tmp_path, monkeypatch, name, says):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(encoder.EncoderError, match=says) as error:
+        encoder.find(name)
+    assert name in str(error.value)
+    assert "ENCODER=minilm" in str(error.value) and "hf download" in str(error.value)
+
+
+def test_a_folder_without_weights_or_with_broken_ones_is_refused(encoder, tmp_path, tiny_encoder, cpu):
+    (tmp_path / "config.json").write_text("{}", "utf-8")
+    with pytest.raises(encoder.EncoderError, match=r"no model\.safetensors"):
+        encoder.find(str(tmp_path))
+    (tmp_path / "model.safetensors").write_bytes(b"not weights")
+    with pytest.raises(encoder.EncoderError, match="ENCODER=minilm"):
+        encoder.load(encoder.find(str(tmp_path)), 0.0, cpu, seed=1)
+
+
+def test_smoke_and_laptop_never_contact_a_hub_whatever_the_environment_says():
+    program = (
+        "import socket\n"
+        "def refuse(*a, **k): raise SystemExit('the network was asked')\n"
+        "socket.getaddrinfo = socket.socket.connect = refuse\n"
+        "from helpers import encoder\n"
+        "try:\n"
+        "    encoder.find('nobody/has-this-model')\n"
+        "except encoder.EncoderError as error:\n"
+        "    print(error)\n"
+    )
+    environment = {**os.environ, "PROFILE": "laptop", "HF_HUB_OFFLINE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, cwd=paths.ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    assert "does not contact the hub" in done.stdout
+
+
+def test_training_learns_records_every_step_and_keeps_the_best_epoch(
+    encoder, finetune, tiny_encoder, cpu, settings, toy_items, workspace, capsys
+):
+    tokenizer, model = encoder.load(tiny_encoder, 0.0, cpu, seed=1)
+    data = finetune.dataset(toy_items, tokenizer, settings.max_length)
+    assert data["labels"][1] == pytest.approx([1.0, 0.9])
+    journal = Journal()
+    recorder = finetune.Recorder(journal)
+    events = workspace / "events"
+    trainer = finetune.trainer(
+        model, tokenizer, data, {"train": data, "val": data}, settings, cpu, 1,
+        callbacks=[recorder, finetune.tensorboard(events)],
+    )  # fmt: skip
+    trainer.train()
+    steps = settings.epochs * 4
+    assert [step for name, step, _ in journal.logged if name == "train_loss"] == list(range(1, steps + 1))
+    assert recorder.steps["step"] == list(range(1, steps + 1)) and min(recorder.steps["grad_norm"]) > 0
+    assert recorder.epochs["epoch"] == list(range(settings.epochs + 1))
+    assert recorder.epochs["val_accuracy"][-1] == 1.0
+    best = int(np.argmin(recorder.epochs["val_cross_entropy"]))
+    assert recorder.best_epoch == best
+    # The kept weights are those of their epochs, and predict gives what the Trainer's own evaluation gave.
+    for name, epoch in (("start", 0), ("best", best), ("last", settings.epochs)):
+        model.load_state_dict(recorder.weights[name])
+        probability = finetune.predict(model, tokenizer, toy_items.texts, settings, cpu)
+        expected = recorder.epochs["val_cross_entropy"][epoch]
+        assert classify.cross_entropy(probability, toy_items.labels) == pytest.approx(expected, rel=1e-4)
+    assert list(events.glob("events.out.tfevents.*"))
+    assert capsys.readouterr().out == ""  # no progress, no printed dictionaries
+
+
+def test_a_diverging_run_stops_and_says_so(encoder, finetune, tiny_encoder, cpu, settings, toy_items, workspace):
+    tokenizer, model = encoder.load(tiny_encoder, 0.0, cpu, seed=1)
+    model.classifier.weight.data.fill_(float("nan"))
+    data = finetune.dataset(toy_items, tokenizer, settings.max_length)
+    quick = replace(settings, epochs=1)
+    trainer = finetune.trainer(model, tokenizer, data, {"val": data}, quick, cpu, 1, [finetune.Recorder(Journal())])
+    with pytest.raises(FloatingPointError, match="loss is nan at step 1; lower the learning rate"):
+        trainer.train()
+
+
+def test_predict_keeps_the_order_of_the_texts(encoder, finetune, tiny_encoder, cpu, settings, toy_items):
+    tokenizer, model = encoder.load(tiny_encoder, 0.0, cpu, seed=1)
+    texts = ["a very very very good film", "bad", "the film is not bad", "good film"]
+    together = finetune.predict(model, tokenizer, texts, settings, cpu)
+    one_by_one = [finetune.predict(model, tokenizer, [text], settings, cpu)[0] for text in texts]
+    np.testing.assert_allclose(together, one_by_one, rtol=1e-5)
