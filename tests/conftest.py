@@ -6,6 +6,13 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 
+@pytest.fixture(autouse=True)
+def own_settings(monkeypatch):
+    """What the developer's shell has set does not reach a test."""
+    for name in ("LAB_WORKSPACE", "PROFILE", "ENCODER"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
     """An empty workspace of its own, in the smoke profile."""
