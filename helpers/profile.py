@@ -44,15 +44,15 @@ class Tokenize:
 class Gpt:
     """03: model, optimisation and evaluation."""
 
-    n_layer: int = 4
+    n_layer: int = 2
     n_head: int = 4
-    n_embd: int = 256
+    n_embd: int = 160
     block_size: int = 128
     batch_size: int = 8
-    max_iters: int = 1300
-    eval_interval: int = 130
+    max_iters: int = 2000
+    eval_interval: int = 200
     eval_tokens: int = 32_768  # of the validation shard, at each evaluation on the way; 0 means all
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     dropout: float = 0.0
 
 
