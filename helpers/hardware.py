@@ -7,7 +7,7 @@ import os
 import platform
 import random
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from .paths import MissingArtifact, artifacts, read_json, relative, write_json
 
@@ -25,6 +25,7 @@ class Hardware:
     matmul_gflops: dict[str, float]  # dtype -> 1e9 floating-point operations per second
     bandwidth_gbs: float  # memory copy, 1e9 bytes per second, read and write counted
     python_score: float  # 1e6 dictionary updates per second, one thread
+    accelerators: list[str] = field(default_factory=list)  # what PyTorch finds beside the CPU
 
     def speed(self, bound: str) -> float:
         """How fast this machine is at what bounds a notebook: "python" or "matmul" (in the dtype it picked)."""
@@ -50,6 +51,7 @@ def probe(seconds: float = 8.0) -> Hardware:
         gflops["bfloat16"] = _matmul_gflops(torch, device, torch.bfloat16, each)
     return Hardware(
         device=device,
+        accelerators=_accelerators(torch),
         device_name=torch.cuda.get_device_name() if device == "cuda" else _cpu_name(),
         dtype=choose_dtype(gflops),
         threads=torch.get_num_threads(),
@@ -125,6 +127,12 @@ def _matmul_gflops(torch, device: str, dtype, seconds: float, n: int = 1024) -> 
     b = torch.ones(n, n, device=device, dtype=dtype)
     best = _best_seconds(lambda: a @ b, seconds, sync=torch.cuda.synchronize if device == "cuda" else None)
     return 2 * n**3 / best / 1e9
+
+
+def _accelerators(torch) -> list[str]:
+    runtime = f"ROCm {torch.version.hip}" if torch.version.hip else f"CUDA {torch.version.cuda}"
+    found = [f"{torch.cuda.get_device_name(i)} ({runtime})" for i in range(torch.cuda.device_count())]
+    return found + (["Apple GPU (MPS)"] if torch.backends.mps.is_available() else [])
 
 
 def _bandwidth_gbs(torch, device: str, seconds: float, mb: int = 128) -> float:

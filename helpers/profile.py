@@ -113,7 +113,7 @@ PROFILES = {
             learning_rate=3e-3,
         ),
         curve=Curve(sizes=(100, 200, 400, 800, 1600), repeats=4),
-        finetune=Finetune(epochs=2, train_items=256, eval_items=128),
+        finetune=Finetune(epochs=2, train_items=128, eval_items=64),
     ),
     "laptop": Profile(name="laptop"),
     "gpu": Profile(
