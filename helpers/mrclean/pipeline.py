@@ -185,7 +185,8 @@ def _without_near_duplicates(kind: str, documents: list[Document], result: Resul
     threshold = value(f"{kind}_near_duplicate")
     twins = dedup.near_duplicates(contained, [len(s) for s in sets], threshold)
     for index, twin in sorted(twins.items()):
-        evidence = f"{contained[index, twin]:.2f} of its {int(value('shingle_words'))}-word shingles are in {documents[twin].id}"
+        share, words = contained[index, twin], int(value("shingle_words"))
+        evidence = f"{share:.2f} of its {words}-word shingles are in {documents[twin].id}"
         _drop(documents[index], "near_duplicates", Drop("near_duplicate", evidence), result)
     left = [k for k in range(len(documents)) if k not in twins]
     roots = dedup.clusters(contained[np.ix_(left, left)], value(f"{kind}_same_side"))
