@@ -212,6 +212,16 @@ def test_the_reference_predicts_the_seconds(run):
     assert journal.predicted_seconds("03_gpt", "smoke") == run.record["seconds"]
 
 
+def test_a_run_of_the_whole_course_predicts_better(run):
+    run.finish(verdict="done")
+    store.set_reference("03_gpt", "smoke", run.record["run_id"])
+    whole = journal.start("course")
+    whole.log(seconds_03_gpt=12.5, unit="s", kind="timing")
+    whole.finish(verdict="done")
+    store.set_reference("course", "smoke", whole.record["run_id"])
+    assert journal.predicted_seconds("03_gpt", "smoke") == 12.5
+
+
 def test_every_notebook_can_be_looked_up_by_name_and_number():
     for notebook in course.NOTEBOOKS:
         assert course.notebook(notebook.name) is course.notebook(notebook.number) is notebook

@@ -97,20 +97,26 @@ def table(rows: list, headers: list[str]) -> None:
 
 
 def predicted_seconds(notebook: str, profile: str) -> float | None:
-    """How long `notebook` should take here: its reference run's seconds, scaled by what both machines measured.
+    """How long `notebook` should take here: what its reference took, scaled by what both machines measured.
 
-    None when there is no reference run; unscaled when notebook 00 has not measured this machine.
+    The reference run of the whole course has the runner's seconds, kernel start and exercises included; without it,
+    the notebook's own reference run has to do. None when there is neither; unscaled when notebook 00 has not measured
+    this machine.
     """
     from .. import hardware
 
-    known = store.reference(notebook, profile)
+    known = store.reference("course", profile)
+    whole = known["metrics"].get(f"seconds_{notebook}") if known else None
+    if whole is None:
+        known = store.reference(notebook, profile)
     if known is None:
         return None
+    seconds = whole["final"] if whole else known["seconds"]
     here, there = hardware.known(), known["resources"]["probe"]
     if here is None or there is None:
-        return known["seconds"]
+        return seconds
     bound = course.notebook(notebook).bound
-    return known["seconds"] * hardware.Hardware(**there).speed(bound) / here.speed(bound)
+    return seconds * hardware.Hardware(**there).speed(bound) / here.speed(bound)
 
 
 def _greet(record: dict) -> None:
