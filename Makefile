@@ -38,6 +38,7 @@ lab: $(BASE)
 $(BASE): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else f"Python 3.11 or newer is needed, $(PYTHON) is {v.major}.{v.minor}; name another with PYTHON=")'
 	@date +%s > .setup-started
+	@echo "setting up $(VENV), once; this downloads PyTorch and takes a few minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(if $(TORCH),$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch --index-url $(INDEX_$(TORCH)))
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .

@@ -15,7 +15,10 @@ from helpers.journal import record as store
 from helpers.paths import ROOT
 
 COMMITTED = [n.name for n in course.NOTEBOOKS]
-RESULT_NUMBER = re.compile(r"\d+(\.\d+)?\s?(%|nats|bits/byte|minutes|seconds|MB\b)")
+# A measured number typed by hand. Round percentages are allowed: "95 % interval" names a method.
+RESULT_NUMBER = re.compile(
+    r"\d+\.\d+\s?%|\d+(\.\d+)?\s?(nats|bits per byte|bits/byte|bytes per token|MB\b|seconds\b|minutes\b)"
+)
 
 
 def read(name: str):
