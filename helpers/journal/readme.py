@@ -22,7 +22,7 @@ def block() -> str:
         for name in notebook.headline:
             m = record["metrics"].get(name)
             if m is not None:  # the set-up time is known only where the Makefile made the environment
-                shown.append(f"{name} {number(m['final'])} {m['unit']}".strip())
+                shown.append(f"{name.replace('_', ' ')} {number(m['final'])} {m['unit']}".strip())
         seconds = record["metrics"].get("run_seconds", {"final": record["seconds"]})["final"]
         rows.append([notebook.name, notebook.question, "; ".join(shown) or "–", f"{seconds / 60:.1f}"])
     return table(rows, ["notebook", "question", "measured", "minutes"])
