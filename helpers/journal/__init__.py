@@ -106,7 +106,8 @@ def predicted_seconds(notebook: str, profile: str) -> float | None:
     from .. import hardware
 
     known = store.reference("course", profile)
-    whole = known["metrics"].get(f"seconds_{notebook}") if known else None
+    name = "run_seconds" if notebook == course.COURSE.name else f"seconds_{notebook}"
+    whole = known["metrics"].get(name) if known else None
     if whole is None:
         known = store.reference(notebook, profile)
     if known is None:
