@@ -1,5 +1,6 @@
 # make run    set up once, fetch the pinned sources, run the notebooks in order
 # make test   lint, unit tests, every notebook in the smoke profile
+# make bench  measurements that take longer; without ARGS= it lists them
 # make lab    open JupyterLab at notebook 00
 #
 # ARGS= goes to the runner:  make run ARGS="--profile smoke --from 02"
@@ -22,7 +23,7 @@ endif
 BASE := $(VENV)/.base-$(TORCH)
 DEV  := $(VENV)/.dev-$(TORCH)
 
-.PHONY: run test lab
+.PHONY: run test bench lab
 run: $(BASE)
 	$(BIN)/python -m helpers.run $(ARGS)
 
@@ -30,6 +31,9 @@ test: $(DEV)
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
 	$(BIN)/python -m pytest
+
+bench: $(DEV)
+	$(BIN)/python -m tests.bench $(ARGS)
 
 lab: $(BASE)
 	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 notebooks/00_start_here.ipynb

@@ -169,7 +169,7 @@ class Tokenizer:
         self.specials = {name: len(self.vocab) + i for i, name in enumerate(SPECIALS)}
         self.bos, self.eos = self.specials["<|bos|>"], self.specials["<|eos|>"]
         self.vocab += [b""] * len(self.specials)
-        self.hash = paths.sha256_text(json.dumps([self.pattern, self.merges, self.specials]))
+        self.hash = paths.sha256(json.dumps([self.pattern, self.merges, self.specials]))
         self._cache: dict[str, list[int]] = {}
 
     @property

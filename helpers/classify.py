@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .paths import MissingArtifact, artifacts, read_manifest, sha256_text, write_manifest
+from .paths import MissingArtifact, artifacts, read_manifest, sha256, write_manifest
 
 CLEAR = 0.5  # an item is kept when its mean rating is farther than this from neutral
 TEST_FRACTION = 0.2
@@ -49,7 +49,7 @@ class Items:
     def hash(self) -> str:
         """Of ids, texts and labels: two notebooks with the same hash look at the same items."""
         rows = zip(self.ids.tolist(), self.texts, self.soft.tolist(), strict=True)
-        return sha256_text(json.dumps(list(rows)))[:16]
+        return sha256(json.dumps(list(rows)))[:16]
 
 
 def soft_label(ratings: list[float]) -> float:

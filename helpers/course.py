@@ -24,6 +24,8 @@ class Notebook:
 
     @property
     def path(self):
+        if self.name.startswith("bench_"):
+            return ROOT / "tests" / "bench" / f"{self.name.removeprefix('bench_')}.py"
         return ROOT / "notebooks" / f"{self.name}.ipynb"
 
 
@@ -82,7 +84,7 @@ NOTEBOOKS = (
     ),
 )
 
-# The runner keeps a record of the whole course too; it has no notebook file.
+# Records that no notebook makes: the runner's of the whole course, and those of `make bench`.
 COURSE = Notebook(
     "course",
     "The whole course",
@@ -90,11 +92,16 @@ COURSE = Notebook(
     headline=("setup_seconds", "run_seconds", "peak_memory"),
 )
 
+BENCHMARKS = (
+    Notebook("bench_journal", "What the journal costs", "How long do starting a run and logging a number take?"),
+    Notebook("bench_spread", "Spread over seeds", "How far apart are runs that differ in nothing but the seed?"),
+)
+
 
 def notebook(name: str) -> Notebook:
     """Look a notebook up by its name or number ("03_gpt", "03", "3")."""
     wanted = name.removesuffix(".ipynb").split("/")[-1]
-    for entry in (*NOTEBOOKS, COURSE):
+    for entry in (*NOTEBOOKS, COURSE, *BENCHMARKS):
         if wanted == entry.name or wanted.zfill(2) == entry.number:
             return entry
     raise ValueError(f"no notebook {name!r}; there are {', '.join(n.name for n in NOTEBOOKS)}")

@@ -46,8 +46,8 @@ def relative(path: Path) -> str:
     return path.name
 
 
-def sha256_text(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+def sha256(data: str | bytes) -> str:
+    return hashlib.sha256(data.encode("utf-8") if isinstance(data, str) else data).hexdigest()
 
 
 def sha256_file(path: Path) -> str:
@@ -69,9 +69,12 @@ def write_atomic(path: Path, data: str | bytes) -> None:
         part.unlink(missing_ok=True)
 
 
+def json_text(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
 def write_json(path: Path, value: object) -> None:
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    write_atomic(path, text + "\n")
+    write_atomic(path, json_text(value))
 
 
 def read_json(path: Path) -> dict:
@@ -92,7 +95,7 @@ def write_manifest(folder: Path, made_by: str, profile: str, **facts) -> dict:
         if p.is_file() and p.name != "manifest.json" and not p.name.startswith(".")
     }
     manifest = {"made_by": made_by, "profile": profile, **facts, "files": files}
-    manifest["hash"] = sha256_text(json.dumps(files, sort_keys=True))
+    manifest["hash"] = sha256(json.dumps(files, sort_keys=True))
     write_json(folder / "manifest.json", manifest)
     return manifest
 

@@ -281,11 +281,12 @@ def fingerprint(notebook: course.Notebook, profile_name: str) -> str:
         cells,
         profile.PROFILES[profile_name].as_dict(),
         os.environ.get("ENCODER"),
+        os.environ.get("SEED"),
         provenance.helpers_hash(),
         sources.data_hash(*notebook.sources),
         [_made(folder) for name in notebook.needs for folder in course.notebook(name).makes],
     ]
-    return paths.sha256_text(json.dumps(facts, sort_keys=True))
+    return paths.sha256(json.dumps(facts, sort_keys=True))
 
 
 def unchanged(notebook: course.Notebook, current: str) -> bool:

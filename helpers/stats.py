@@ -76,6 +76,82 @@ def compare(first_right: np.ndarray, second_right: np.ndarray, seed: int) -> Com
     return Comparison(float(difference.mean()), low, high, only_first, only_second, mcnemar(only_first, only_second))
 
 
+def paired_permutation(first: np.ndarray, second: np.ndarray, seed: int, resamples: int = 9999) -> float:
+    """Two-sided p-value that two models' scores on the same items, shape (items,), come from the same place.
+
+    The sign of each item's difference is flipped at random (exactly, when there are few enough items to try all).
+    """
+    from scipy.stats import permutation_test
+
+    return float(
+        permutation_test(
+            (np.asarray(second, float), np.asarray(first, float)),
+            lambda x, y, axis: np.mean(x - y, axis=axis),
+            permutation_type="samples",
+            vectorized=True,
+            n_resamples=resamples,
+            batch=200,
+            rng=np.random.default_rng(seed),
+        ).pvalue
+    )
+
+
+def prediction_half_width(sd: float, n: int, alpha: float = ALPHA, values: int = 1) -> float:
+    """How far a further run may lie from the mean of `n` runs with standard deviation `sd`: t(n-1) sd sqrt(1 + 1/n).
+
+    With probability 1 - `alpha`, if it is a run like them (normal, equal spread). For an array give its number of
+    `values`: then it holds for the one that lies farthest (Šidák 1967), correlated values only make it safer.
+    """
+    from scipy.stats import t
+
+    return float(t.isf(_each(alpha, values) / 2, n - 1) * sd * (1 + 1 / n) ** 0.5)
+
+
+def prediction_p(deviation: float, sd: float, n: int, values: int = 1) -> float:
+    """Two-sided p-value of a further run at `deviation` from the mean of `n`; for an array, of its farthest value."""
+    from scipy.stats import t
+
+    p = 2 * t.sf(deviation / (sd * (1 + 1 / n) ** 0.5), n - 1)
+    return float(-np.expm1(values * np.log1p(-p))) if p < 1 else 1.0
+
+
+def _each(alpha: float, values: int) -> float:
+    return -np.expm1(np.log1p(-alpha) / values)
+
+
+def holm(p_values: list[float], alpha: float = ALPHA) -> list[float]:
+    """The level each of several tests is held to, so that at most `alpha` of such families err at all (Holm 1979).
+
+    A test rejects where its p-value is at or below its level.
+    """
+    levels, m = [0.0] * len(p_values), len(p_values)
+    rejected = 0
+    order = sorted(range(m), key=lambda i: p_values[i])
+    while rejected < m and p_values[order[rejected]] <= alpha / (m - rejected):
+        levels[order[rejected]] = alpha / (m - rejected)
+        rejected += 1
+    for i in order[rejected:]:  # the first that is kept stops the procedure: the rest is held to its level
+        levels[i] = alpha / (m - rejected)
+    return levels
+
+
+def mean_difference(first: np.ndarray, second: np.ndarray, paired: bool) -> tuple[float, float, float]:
+    """(low, high, p) of the second mean minus the first: t interval and t test, over seeds.
+
+    Args:
+        paired: position i of both is the same seed; otherwise Welch's test, which lets the spreads differ.
+    """
+    from scipy import stats
+
+    first, second = np.asarray(first, float), np.asarray(second, float)
+    if np.ptp(first) == np.ptp(second) == 0:  # no spread at all: the difference is what it is
+        difference = float(second.mean() - first.mean())
+        return difference, difference, 0.0 if difference else 1.0
+    test = stats.ttest_rel(second, first) if paired else stats.ttest_ind(second, first, equal_var=False)
+    interval = test.confidence_interval(0.95)
+    return float(interval.low), float(interval.high), float(test.pvalue)
+
+
 def bootstrap_mean(values: np.ndarray, seed: int, resamples: int = 5000, level: float = 0.95) -> tuple[float, float]:
     """BCa bootstrap interval for the mean of `values` (Efron 1987), shape (items,)."""
     from scipy.stats import bootstrap

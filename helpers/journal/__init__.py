@@ -16,12 +16,13 @@ import time
 
 from .. import course, sources
 from .. import profile as profiles
-from ..paths import journal_dir, read_json, sha256_text
-from . import provenance, render
+from ..paths import journal_dir, read_json, sha256
+from . import changes, metrics, provenance, render
 from . import record as store
-from .run import JournalError, Run, show_markdown
+from .record import JournalError
+from .run import Run, show_markdown
 
-__all__ = ["JournalError", "Run", "close_gone", "predicted_seconds", "start", "table"]
+__all__ = ["JournalError", "Run", "close_gone", "compare", "predicted_seconds", "start", "table"]
 
 _open: Run | None = None
 
@@ -42,22 +43,26 @@ def start(
     closed as superseded; runs whose process is gone are closed as abandoned.
 
     Args:
-        config: what was set, beside the profile.
+        config: everything that was set.
         data_hash: of what the notebook read; by default that of its pinned sources.
-        seed: the one seed everything random comes from.
-        changed_from, change, reason: the run this one continues, what differs, and why.
+        seed: the one seed everything random comes from; SEED= in the environment takes its place. None: no chance.
+        changed_from, change, reason: the run this one continues (a part of its id, or "latest"), what differs, as in
+            "learning_rate 2e-5 → 1e-5", and why. The difference between the two runs must contain that change.
+
+    Raises:
+        JournalError: `changed_from` names no run, the change is not what differs, or one of the three is missing.
+        ValueError: unknown notebook or profile, or a SEED that is no whole number.
     """
     global _open
-    _close_former(notebook)
     entry = course.notebook(notebook)
     profile = profiles.load()
-    run_id, folder = store.new_run(notebook)
     config = store.plain(config or {})
     here = provenance.machine()
+    code = provenance.used(provenance.code(entry.path))
     here["resources"]["process"] = _process(os.getpid())
     record = {
         "format": store.FORMAT,
-        "run_id": run_id,
+        "run_id": None,
         "notebook": entry.name,
         "title": entry.title,
         "question": entry.question,
@@ -65,11 +70,11 @@ def start(
         "status": "running",
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "seconds": None,
-        "seed": seed,
+        "seed": _seed(seed),
         "config": config,
-        "config_hash": sha256_text(json.dumps([config, profile.as_dict()], sort_keys=True))[:16],
+        "config_hash": sha256(json.dumps(config, sort_keys=True))[:16],
         "data_hash": data_hash or (sources.data_hash(*entry.sources) if entry.sources else None),
-        "code_hash": provenance.code_hash(entry.path),
+        **code,
         **provenance.commit(),
         **here,
         "versions": provenance.versions(),
@@ -79,16 +84,28 @@ def start(
         "notes": [],
         "verdict": "",
         "decision": "",
-        "changed_from": changed_from,
-        "change": change,
-        "reason": reason,
+        **_change(changed_from, change, reason),
         "resumed_from": None,
         "error": None,
     }
+    if record["changed_from"]:
+        former = store.find(record["changed_from"])
+        differences = record["config_diff"] = changes.between(former, record)
+        changes.check(change, differences, former["run_id"])
+    _close_former(notebook)
+    record["run_id"], folder = store.new_run(notebook)
+    here["resources"]["process"] = _process(os.getpid())
     run = _open = Run(folder, record)
     _watch_cells(run)
     _greet(record)
     return run
+
+
+def compare(*runs):
+    """Hold runs against the first: what changed, why, and better, worse or cannot tell; see :mod:`.comparison`."""
+    from . import comparison
+
+    return comparison.compare(*runs)
 
 
 def table(rows: list, headers: list[str]) -> None:
@@ -120,6 +137,24 @@ def predicted_seconds(notebook: str, profile: str) -> float | None:
     return seconds * hardware.Hardware(**there).speed(bound) / here.speed(bound)
 
 
+def _seed(seed: int | None) -> int | None:
+    """The notebook's seed, unless SEED= names another; a notebook without one has nothing to vary."""
+    other = os.environ.get("SEED")
+    if seed is None or not other:
+        return seed
+    if not other.isdecimal():
+        raise ValueError(f"SEED={other!r}: a seed is a whole number, 0 or more")
+    return int(other)
+
+
+def _change(changed_from: str | None, change: str | None, reason: str | None) -> dict:
+    given = {"changed_from": changed_from, "change": change, "reason": reason}
+    missing = [name for name, value in given.items() if not value]
+    if 0 < len(missing) < 3:
+        raise JournalError(f"changed_from, change and reason go together; {' and '.join(missing)} not given")
+    return {**given, "changed_from": store.find(changed_from)["run_id"] if changed_from else None}
+
+
 def _greet(record: dict) -> None:
     seconds = predicted_seconds(record["notebook"], record["profile"])
     expected = (
@@ -139,15 +174,28 @@ def _close_former(notebook: str) -> None:
 
 
 def close_gone(notebook: str, status: str, error: BaseException | None = None) -> None:
-    """Close runs of `notebook` that are still marked running though their process is gone (killed)."""
-    for path in journal_dir().glob(f"runs/*-{notebook}-*/run.json"):
-        record = read_json(path)
-        if record["status"] == "running" and not _alive(record["resources"].get("process")):
+    """Close runs of `notebook` that are still marked running though their process is gone (killed).
+
+    What they had logged is made again from their events; it is in the record and the entry.
+    """
+    with store.locked():  # two processes may find the same one
+        for path in journal_dir().glob(f"runs/*-{notebook}-*/run.json"):
+            record = read_json(path)
+            if record["status"] != "running" or _alive(record["resources"].get("process")):
+                continue
             record["status"] = status
+            try:
+                events, torn = store.read_events(path.parent)
+                record = metrics.replay(record, events)
+                record["seconds"] = events[-1]["seconds"]
+                if torn:
+                    record["notes"].append(f"its last event was cut off while it was written ({len(torn)} characters)")
+            except (JournalError, KeyError, OSError) as damage:  # must not keep the next run from starting
+                record["notes"].append(f"its events cannot be read: {render.escape(damage)}")
             if error is not None:
                 record["error"] = {"type": type(error).__name__, "message": str(error)[:2000]}
             store.write(path.parent, record)
-            store.append(render.line(record) if status == "abandoned" else render.entry(record))
+            store.append(render.block(record))
 
 
 def _process(pid: int) -> dict | None:

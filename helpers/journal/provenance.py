@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from .. import hardware
-from ..paths import ROOT, sha256_file, sha256_text
+from ..paths import ROOT, sha256, sha256_file
 
 PACKAGES = ("torch", "transformers", "datasets", "evaluate", "numpy", "scipy", "scikit-learn", "matplotlib")
 
@@ -42,21 +42,42 @@ def commit() -> dict:
     return {"commit": head, "dirty": bool(changed), "changed_files": sorted(changed)}
 
 
-def cell_sources(notebook: str) -> list[str]:
-    """Sources of the code cells: what a notebook does, whatever its outputs."""
-    cells = json.loads(notebook)["cells"]
-    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+def cell_sources(path: Path) -> list[str]:
+    """Sources of the code cells: what a notebook does, whatever its outputs. Of a Python file, its text."""
+    if not path.is_file():
+        return []
+    text = path.read_text("utf-8")
+    if path.suffix != ".ipynb":
+        return [text]
+    return ["".join(c["source"]).rstrip() for c in json.loads(text)["cells"] if c["cell_type"] == "code"]
 
 
-def code_hash(notebook: Path) -> str:
-    """One hash for the notebook's code cells and every file of the helpers it could use."""
-    sources = cell_sources(notebook.read_text("utf-8")) if notebook.is_file() else []
-    return sha256_text(json.dumps([sources, helpers_hash()]))[:16]
+def cells_hash(path: Path) -> str:
+    return sha256(json.dumps(cell_sources(path)))[:16]
+
+
+def code(notebook: Path) -> dict:
+    """The code as it is at the start of a run: the notebook's cells, and every file of the helpers with its hash."""
+    files = sorted((ROOT / "helpers").rglob("*.py"))
+    return {
+        "cells": cell_sources(notebook),
+        "cells_hash": cells_hash(notebook),
+        "helpers": {path.relative_to(ROOT).as_posix(): sha256_file(path)[:12] for path in files},
+    }
+
+
+def used(code: dict) -> dict:
+    """Of that, what a record keeps: the helpers that this process has imported, and one hash over it all."""
+    imported = {getattr(module, "__file__", None) for name, module in sys.modules.copy().items() if "helpers" in name}
+    helpers = {name: value for name, value in code["helpers"].items() if str(ROOT / name) in imported}
+    facts = {"cells_hash": code["cells_hash"], "helpers": helpers}
+    return {**facts, "code_hash": sha256(json.dumps(facts, sort_keys=True))[:16]}
 
 
 def helpers_hash() -> str:
+    """Of all helpers, used or not."""
     files = sorted((ROOT / "helpers").rglob("*.py"))
-    return sha256_text("".join(f"{p.relative_to(ROOT).as_posix()} {sha256_file(p)}\n" for p in files))
+    return sha256("".join(f"{p.relative_to(ROOT).as_posix()} {sha256_file(p)}\n" for p in files))
 
 
 def machine() -> dict:

@@ -2,9 +2,12 @@
 
 journal/runs/<run id>/
     run.json        the record, replaced atomically
-    events.jsonl    one flushed line per event, append only
+    events.jsonl    one flushed line per event, append only; run.json can be made again from it
     figures/        <name>.png and <name>.json (the plotted arrays and the alt text)
+    items/          <metric>.json: its value for each evaluated item, for paired comparisons
 journal/journal.md  the same for people, append only
+journal/reference.json   (notebook, profile) -> the run that others are held against
+journal/spread/     <notebook>-<profile>.json: what the reference's seeds gave
 """
 
 from __future__ import annotations
@@ -14,18 +17,25 @@ import math
 import os
 import secrets
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
-from ..paths import ROOT, artifacts, journal_dir, read_json, write_json
+from ..paths import ROOT, artifacts, journal_dir, read_json, relative, write_json
 
-FORMAT = 1
+FORMAT = 2
 STATUSES = ("running", "finished", "failed", "interrupted", "abandoned", "superseded")
+
+LOCK_SECONDS = 60
 
 INTRODUCTION = """# Journal
 
 One entry per run, appended by code: what was asked, predicted, measured and decided. Write your own notes anywhere
 between the entries; they are left alone. The records behind the entries are in `runs/`.
 """
+
+
+class JournalError(ValueError):
+    """The journal was used in a way that would make it wrong, or cannot be written; the message says what to do."""
 
 
 def new_run(notebook: str) -> tuple[str, Path]:
@@ -45,7 +55,9 @@ def new_run(notebook: str) -> tuple[str, Path]:
 
 def plain(value):
     """`value` as JSON holds it: numpy and torch numbers become Python's, NaN and infinity become text."""
-    if value is None or isinstance(value, (str, bool, int)):
+    if isinstance(value, str):  # lone surrogates come from broken file names and data; no file takes them
+        return value if value.isascii() else value.encode("utf-8", errors="backslashreplace").decode("utf-8")
+    if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
@@ -65,6 +77,28 @@ def write(folder: Path, record: dict) -> None:
 def all_records() -> list[dict]:
     """Every record, oldest first (run ids begin with the time)."""
     return [read_json(path) for path in sorted(journal_dir().glob("runs/*/run.json"))]
+
+
+def find(name: str) -> dict:
+    """The record that `name` means: "latest", or any part of a run id that only one has.
+
+    Raises:
+        JournalError: none or several fit; the message lists them.
+    """
+    own = {path.parent.name: path for path in journal_dir().glob("runs/*/run.json")}
+    ids = {path.parent.name: path for path in (ROOT / "journal").glob("runs/*/run.json")} | own
+    fitting = sorted(own or ids)[-1:] if name == "latest" else [i for i in sorted(ids) if name in i]
+    if len(fitting) == 1:
+        return read_json(ids[fitting[0]])
+    if not fitting:
+        raise JournalError(f"no run {name!r}; `python -m helpers.journal list` shows the {len(ids)} there are")
+    raise JournalError(f"{name!r} fits {len(fitting)} runs, name one of: {', '.join(fitting[-5:])}")
+
+
+def folder_of(record: dict) -> Path:
+    """The folder of a run: in this workspace, else the committed one."""
+    here = journal_dir() / "runs" / record["run_id"]
+    return here if here.is_dir() else ROOT / "journal" / "runs" / record["run_id"]
 
 
 def latest(notebook: str, profile: str) -> dict | None:
@@ -91,32 +125,107 @@ def set_reference(notebook: str, profile: str, run_id: str) -> None:
     write_json(path, dict(sorted({**known, f"{notebook}/{profile}": run_id}.items())))
 
 
-def append(text: str) -> None:
-    """Append to journal.md under a lock, in one flushed write; the reader's own text is never touched."""
-    from filelock import FileLock
+def spread(notebook: str, profile: str) -> dict | None:
+    """What the seeds of the reference gave (made by ``make bench``): this workspace's, else the committed one."""
+    for folder in (journal_dir(), ROOT / "journal"):
+        path = folder / "spread" / f"{notebook}-{profile}.json"
+        if path.is_file():
+            return read_json(path)
+    return None
 
-    artifacts().mkdir(parents=True, exist_ok=True)
+
+@contextmanager
+def locked():
+    """One process at a time: for journal.md, and for closing a run whose process is gone. May be nested.
+
+    An operating-system lock, released when its holder dies.
+
+    Raises:
+        JournalError: no lock to be had; nothing was changed.
+    """
+    from filelock import FileLock, Timeout
+
+    path = artifacts(".journal.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path, timeout=LOCK_SECONDS, is_singleton=True)
+        lock.acquire()
+    except (Timeout, OSError, NotImplementedError) as error:
+        why = f"another process has held it for {LOCK_SECONDS} s" if isinstance(error, Timeout) else str(error)
+        raise JournalError(
+            f"no lock on {relative(path)}: {why}. journal.md is unchanged and the run's record is kept. End the other "
+            "process, or move the workspace to a disk that has locks (LAB_WORKSPACE=), then "
+            "`python -m helpers.journal verify --mend` appends what is missing"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def append(text: str) -> None:
+    """Append to journal.md under the lock, all of it or nothing; the reader's own text is never touched.
+
+    Raises:
+        JournalError: no lock, or no room on the disk; the journal is what it was.
+    """
     path = journal_dir() / "journal.md"
-    with FileLock(artifacts(".journal.lock"), timeout=60):
-        start = "" if path.is_file() else INTRODUCTION
-        with open(path, "ab") as file:
-            file.write((start + text).encode("utf-8"))
-            file.flush()
-            os.fsync(file.fileno())
+    with locked():
+        data = memoryview(((INTRODUCTION if not path.is_file() else "") + text).encode("utf-8"))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(path, "ab", buffering=0) as file:
+                size = file.seek(0, os.SEEK_END)
+                try:
+                    while data:
+                        data = data[file.write(data) :]
+                    os.fsync(file.fileno())
+                except OSError:
+                    file.truncate(size)  # half an entry would be worse than none
+                    raise
+        except OSError as error:
+            raise JournalError(
+                f"{relative(path)} cannot be written: {error.strerror}. It is what it was before. Make room, then run "
+                "this cell again, or `python -m helpers.journal verify --mend`"
+            ) from error
 
 
 class Events:
-    """The append-only log of one run."""
+    """The append-only log of one run. What cannot be written is kept in memory and goes out with the next event."""
 
     def __init__(self, folder: Path):
-        self._file = open(folder / "events.jsonl", "a", encoding="utf-8")  # noqa: SIM115 (open as long as the run)
+        # Unbuffered: a line is with the operating system when `write` returns, whatever happens to this process.
+        self._file = open(folder / "events.jsonl", "ab", buffering=0)  # noqa: SIM115 (open as long as the run)
         self._start = time.perf_counter()
+        self.pending = b""
 
     def write(self, event: str, **facts) -> None:
+        """Raises OSError when the disk takes no more; the event is kept for the next try."""
         seconds = round(time.perf_counter() - self._start, 3)
         line = json.dumps({"seconds": seconds, "event": event, **plain(facts)}, ensure_ascii=False)
-        self._file.write(line + "\n")
-        self._file.flush()
+        self.pending += line.encode("utf-8") + b"\n"
+        self.flush()
+
+    def flush(self) -> None:
+        while self.pending:
+            self.pending = self.pending[self._file.write(self.pending) :]
 
     def close(self) -> None:
         self._file.close()
+
+
+def read_events(folder: Path) -> tuple[list[dict], str]:
+    """(events, torn last line): a process that is killed may leave half a line; it is returned, "" when there is none.
+
+    Raises:
+        JournalError: a line before the last is damaged, which no kill explains.
+    """
+    path = folder / "events.jsonl"
+    *lines, torn = path.read_bytes().split(b"\n")
+    events = []
+    for number, line in enumerate(lines, 1):
+        try:
+            events.append(json.loads(line))
+        except ValueError as error:
+            raise JournalError(f"{relative(path)}, line {number} is damaged: {error}") from error
+    return events, torn.decode("utf-8", errors="replace")

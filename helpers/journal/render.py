@@ -5,21 +5,26 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from .record import FORMAT
+from . import changes
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]|#!~$])")
+_TERMINAL = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?)")  # colours, cursor, window title
+_LINK = re.compile(r"\b(https?|ftp|mailto|xmpp)(?=:)|\bwww(?=\.)", re.IGNORECASE)
+_LIST = re.compile(r"^(\d{1,9})?(?=[-+=.)])(?=.\s|[-=]+$)")
 
 
 def escape(text: object, limit: int = 300) -> str:
     """Text that comes from data, models or exceptions, made harmless: one line, no mark-up, no control characters."""
-    text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", str(text))  # terminal colours
+    text = _TERMINAL.sub("", str(text))
     text = re.sub(r"\s+", " ", text).strip()
     # Categories C*: control, format (bidi overrides among them), surrogates, private use.
     text = "".join(c for c in text if unicodedata.category(c)[0] != "C")
     if len(text) > limit:
         text = text[: limit - 1] + "…"
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _MARKUP.sub(r"\\\1", text)
+    text = _MARKUP.sub(r"\\\1", text)
+    text = _LINK.sub(lambda match: match.group() + "\\", text)  # http\\: is no link, and reads the same
+    return _LIST.sub(lambda match: match.group() + "\\", text)
 
 
 def number(value: object) -> str:
@@ -72,14 +77,24 @@ def heading(record: dict) -> str:
     return f"{day} · {record['notebook']} · {record['title']} · {record['profile']} · {record['run_id'][-4:]}"
 
 
+def block(record: dict) -> str:
+    """What the journal has of a closed run: an entry, or one line where there is nothing new to read."""
+    default = "line" if record["status"] == "superseded" or _old_abandoned(record) else "entry"
+    return line(record) if record.get("told", default) == "line" else entry(record)
+
+
+def _old_abandoned(record: dict) -> bool:
+    return record["format"] == 1 and record["status"] == "abandoned" and record["seconds"] is None
+
+
 def entry(record: dict) -> str:
-    """The journal's entry for a run that finished, failed or was interrupted."""
+    """The journal's entry for a run that finished, failed, was interrupted or was abandoned."""
     run_id = record["run_id"]
-    parts = [f"\n<!-- entry {run_id} format {FORMAT} -->\n", f"## {heading(record)}\n"]
+    parts = [f"\n<!-- entry {run_id} format {record['format']} -->\n", f"## {heading(record)}\n"]
     if record["question"]:
         parts.append(f"**Question.** {record['question']}\n")
     if record["changed_from"]:
-        parts.append(f"**Changed** since {record['changed_from']}: {record['change']}. Why: {record['reason']}\n")
+        parts.append(changed(record))
     if record["status"] != "finished":
         error = record["error"] or {}
         what = f": {escape(error.get('type'))}: {escape(error.get('message'))}" if error else ""
@@ -94,16 +109,91 @@ def entry(record: dict) -> str:
         parts.append("\n".join(f"- {note}" for note in record["notes"]) + "\n")
     if record["verdict"]:
         parts.append(f"**Verdict.** {record['verdict']}\n")
+    if record.get("outcome"):
+        parts.append(outcome(record))
     if record["decision"]:
         parts.append(f"**Decision.** {record['decision']}\n")
+    if record.get("agreement"):
+        parts.append(f"**Against the reference.** {summary(record['agreement'])}\n")
+    if record.get("write_error"):
+        parts.append(
+            f"**Disk.** Some writes failed on the way ({escape(record['write_error'])}); all was written at the end.\n"
+        )
     parts.append(provenance(record))
     parts.append(f"<!-- end {run_id} -->\n")
     return "\n".join(parts)
 
 
 def line(record: dict) -> str:
-    """The journal's one line for a run that never came to an end."""
-    return f"\n- {heading(record)}: {record['status']} (record: runs/{record['run_id']}/)\n"
+    """The journal's one line: for a run that agrees with its reference, or that a newer one took the place of."""
+    said = record["status"]
+    if found := record.get("agreement"):
+        verb = "identical to" if found["verdict"] == "identical" else "agrees with"
+        said = f"{verb} {found['reference']}, {found['agree']} of {found['of']}"
+    return f"\n- {heading(record)}: {said} (record: runs/{record['run_id']}/)\n"
+
+
+def changed(record: dict) -> str:
+    """What was changed since which run and why, and what else differs."""
+    text = f"**Changed** since {record['changed_from']}: {escape(record['change'])}. Why: {escape(record['reason'])}\n"
+    also = changes.unsaid(record["change"], record["config_diff"])
+    return text + (f"\nAlso different: {escape(changes.describe(also))}\n" if also else "")
+
+
+def outcome(record: dict) -> str:
+    """What the change did, metric by metric, in one sentence."""
+    found = record["outcome"]
+    if found["why_not"]:
+        return f"**Outcome.** Not comparable with {record['changed_from']}: {escape(found['why_not'])}\n"
+    said = []
+    for row in found["rows"]:
+        if row["arm"]:
+            between = ""
+            if row["interval"]:
+                low, high = row["interval"]
+                between = f", 95 % interval {low:+.3g} to {high:+.3g}; {row['test']}"
+            why = f"; {row['why']}" if row["why"] else ""
+            said.append(f"{escape(row['metric'])} {row['verdict']} ({row['difference']:+.3g}{escape(between + why)})")
+    return f"**Outcome.** {'. '.join(said) or 'No metric that both runs have is judged'}.\n"
+
+
+def summary(found: dict) -> str:
+    """The agreement with the reference in a sentence, and what stands out."""
+    if found["why"]:
+        return f"Cannot compare with {found['reference']}: {escape(found['why'])}."
+    words = {
+        "identical": f"Identical to {found['reference']}",
+        "agrees": f"Agrees with {found['reference']}",
+        "differs": f"Differs from {found['reference']}",
+        "cannot compare": f"Cannot be compared with {found['reference']}",
+    }
+    text = f"{words[found['verdict']]}"
+    text += "." if found["verdict"] == "cannot compare" else f": {found['agree']} of {found['of']} results agree."
+    for verdict, said in (("differs", "Different"), ("cannot compare", "Not compared")):
+        names = [row["name"] for row in found["rows"] if row["verdict"] == verdict and row["what"] != "timing"]
+        if names:
+            text += f" {said}: {escape(', '.join(names), 500)}."
+    if found["since"] and found["verdict"] != "identical":
+        text += f" Since then: {escape(changes.describe(found['since']), 500)}."
+    return text
+
+
+def agreement(found: dict) -> str:
+    """The table that ends a notebook which was run again."""
+    rows = []
+    for row in found["rows"]:
+        said = row["verdict"] + (f" ({row['why']})" if row["why"] else "")
+        if row["what"] == "timing":
+            ratio = row["difference"]
+            difference, tolerance = "–" if ratio is None else f"{ratio:.2f}x", ""
+        else:
+            unit = " sd" if row.get("unit") == "sd" else ""
+            difference = "–" if row["difference"] is None else f"{row['difference']:.3g}{unit}"
+            tolerance = "" if row["tolerance"] is None else f"± {row['tolerance']:.3g}{unit}"
+        values = [number(row["reference"]), number(row["now"])] if row["what"] != "figure" else ["", ""]
+        name = f"{row['name']} ({row['what']})" if row["what"] != "metric" else row["name"]
+        rows.append([name, *values, difference, tolerance, said])
+    return table(rows, ["", "reference", "now", "difference", "tolerance", "verdict"])
 
 
 def provenance(record: dict) -> str:
@@ -124,18 +214,26 @@ def provenance(record: dict) -> str:
         ["seconds", number(record["seconds"])],
         ["peak memory", f"{number(resources.get('peak_memory_mb'))} MB"],
     ]
+    if record["format"] > 1:
+        config = ", ".join(f"{name} {value}" for name, value in record["config"].items()) or "–"
+        rows.insert(3, ["config", config])
     return f"<details><summary>Provenance</summary>\n\n{table(rows, ['', ''])}\n</details>\n"
 
 
 def closing(record: dict) -> str:
     """What a notebook shows when its run is finished."""
     parts = []
+    found = record.get("agreement")
     if record["predictions"]:
         parts += ["**Prediction against measurement**\n", predictions(record)]
-    if record["metrics"]:
-        parts += ["**Measured**\n", metrics(record)]
+    if found and not found["why"]:
+        parts += ["**Measured, and held against the reference run**\n", agreement(found), f"{summary(found)}\n"]
+    elif record["metrics"]:
+        parts += ["**Measured**\n", metrics(record)] + ([f"{summary(found)}\n"] if found else [])
     if record["verdict"]:
         parts.append(f"**Verdict.** {record['verdict']}\n")
+    if record.get("outcome"):
+        parts.append(outcome(record))
     if record["decision"]:
         parts.append(f"**Decision.** {record['decision']}\n")
     parts.append(f"Written to the journal as run `{record['run_id']}`.")

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import atexit
+import numbers
+import os
 import string
 import sys
 import time
+import warnings
 
-from .. import paths
+from .. import course, paths
+from . import metrics as logged
+from . import provenance, render
 from . import record as store
-from . import render
+from .record import JournalError
 
-KINDS = ("result", "timing")
-DIRECTIONS = ("lower", "higher", None)
-
-
-class JournalError(ValueError):
-    """The journal was used in a way that would make it wrong; the message says how to do it right."""
+COURSE_IN_PLACE = "COURSE_IN_PLACE"  # set by the runner: this run becomes the reference
 
 
 class Run:
-    """Made by :func:`helpers.journal.start`; every method writes through to the run's folder."""
+    """Made by :func:`helpers.journal.start`; every method writes through to the run's folder.
+
+    A disk that takes no more does not end a training: there is one warning, the run goes on in memory, and what is
+    missing is written as soon as there is room, at the latest when the run is closed.
+    """
 
     def __init__(self, folder, record: dict):
         self.folder = folder
@@ -28,25 +32,28 @@ class Run:
         self.error: BaseException | None = None  # of the last cell that raised and was not followed by a good one
         self._events = store.Events(folder)
         self._started = time.perf_counter()
-        self._events.write("start", run_id=record["run_id"], config=record["config"], seed=record["seed"])
-        store.write(folder, record)
+        self._missing: dict = {}  # path -> bytes that could not be written yet
+        self._warned = False
+        self._code = provenance.code(course.notebook(record["notebook"]).path)
+        self._edited: set[str] = set()  # cells that ran and are not in the notebook's file
+        self._event("start", run_id=record["run_id"], config=record["config"], seed=record["seed"])
+        self._save()
         atexit.register(self.close_at_exit)
+
+    @property
+    def seed(self) -> int:
+        """The seed everything random comes from: the notebook's, or what SEED= says."""
+        if self.record["seed"] is None:
+            raise JournalError("this run was started without a seed: journal.start(…, seed=1337)")
+        return self.record["seed"]
 
     # -- what happened -------------------------------------------------------------------------------------------
 
     def predict(self, name: str, value: float, *, unit: str, kind: str = "result") -> None:
         """Write a prediction down before the measurement: `name` is the metric that will be logged."""
         self._check_open()
-        self._check_kind(kind)
-        if name in self.record["metrics"]:
-            raise JournalError(f"{name} has been measured already; a prediction comes before the measurement")
-        self.record["predictions"][name] = {
-            "predicted": store.plain(value),
-            "measured": None,
-            "unit": unit,
-            "kind": kind,
-        }
-        self._events.write("predict", name=name, value=value, unit=unit)
+        logged.predict(self.record, name, value, unit, kind)
+        self._event("predict", name=name, value=value, unit=unit, kind=kind)
 
     def log(self, *, step=None, unit=None, better=None, kind=None, **metrics: float) -> None:
         """Log metrics, at a step or once. Unit, direction and kind are remembered per name from the first time.
@@ -59,8 +66,26 @@ class Run:
         """
         self._check_open()
         for name, value in metrics.items():
-            self._update(name, store.plain(value), step, unit, better, kind)
-        self._events.write("log", step=step, **metrics)
+            logged.update(self.record, name, value, step, unit, better, kind)
+        self._event("log", step=step, metrics=metrics, unit=unit, better=better, kind=kind)
+
+    def per_item(self, metric: str, values, *, items: str) -> None:
+        """Keep what a logged metric is the mean of, so that another run can be compared on the same items.
+
+        Args:
+            values: one number or truth value for each evaluated item, shape (items,).
+            items: hash of the evaluated items; runs with different ones are not compared.
+        """
+        self._check_open()
+        values = [float(value) for value in store.plain(values)]
+        known = self.record["metrics"].get(metric)
+        if known is None or not values or abs(sum(values) / len(values) - known["final"]) > 1e-6:
+            mean = f"{sum(values) / len(values):g}" if values else "nothing"
+            raise JournalError(f"the items' mean is {mean}, {metric} was logged as {known and known['final']}")
+        known["items"] = items
+        self._write(self.folder / "items" / f"{metric}.json", paths.json_text({"items": items, "values": values}))
+        self._event("items", metric=metric, items=items)
+        self._save()
 
     def figure(self, name: str, fig, *, data: dict, alt: str, kind: str = "result") -> None:
         """Save a figure with the arrays it shows, and show it.
@@ -73,7 +98,7 @@ class Run:
             kind: "timing" for a figure of measured times.
         """
         self._check_open()
-        self._check_kind(kind)
+        logged.check_kind(kind)
         if not name.startswith(self.record["notebook"][:2]) or not name.replace("_", "").isalnum():
             raise JournalError(f"figure {name!r}: a name is letters, digits and _, and begins with the notebook number")
         if not alt.strip():
@@ -81,13 +106,14 @@ class Run:
         from .. import plots
 
         picture = plots.png(fig)
-        sidecar = {"alt": alt, "kind": kind, "data": store.plain(data)}
-        paths.write_atomic(self.folder / "figures" / f"{name}.png", picture)
-        paths.write_json(self.folder / "figures" / f"{name}.json", sidecar)
-        paths.write_atomic(paths.images_dir() / f"{name}.png", picture)
-        self.record["figures"][name] = {"alt": alt, "kind": kind}
-        self._events.write("figure", name=name)
-        store.write(self.folder, self.record)
+        sidecar = paths.json_text({"alt": alt, "kind": kind, "data": store.plain(data)})
+        self._write(self.folder / "figures" / f"{name}.png", picture)
+        self._write(self.folder / "figures" / f"{name}.json", sidecar)
+        self._write(paths.images_dir() / f"{name}.png", picture)
+        facts = {"alt": alt, "kind": kind, "png": paths.sha256(picture)[:16], "data": paths.sha256(sidecar)[:16]}
+        self.record["figures"][name] = facts
+        self._event("figure", name=name, **facts)
+        self._save()
         show_image(picture, alt)
 
     def say(self, text: str, **values) -> None:
@@ -97,13 +123,16 @@ class Run:
         ``config.`` reach the rest. Extra keyword values are written to the record with the sentence.
         """
         said = self._fill(text, values)
-        self._events.write("say", text=said, values=values)
+        if self.record["status"] == "running":  # an exercise after the end may speak, too
+            self._event("say", text=said, values={name: str(value) for name, value in values.items()})
         show_markdown(said)
 
     def note(self, text: str, **values) -> None:
         """A remark for the journal's entry, filled in like :meth:`say`."""
         self._check_open()
-        self.record["notes"].append(self._fill(text, values))
+        said = self._fill(text, values)
+        self.record["notes"].append(said)
+        self._event("note", text=said)
 
     def finish(self, verdict: str, decision: str = "", **values) -> None:
         """Close the run: verdict and decision (filled in like :meth:`say`), the journal's entry, the closing table."""
@@ -119,77 +148,119 @@ class Run:
     # -- how it ends ---------------------------------------------------------------------------------------------
 
     def close(self, status: str, error: BaseException | None = None) -> None:
-        """End the run with `status` and write its journal entry (one line for runs that never came to an end)."""
+        """End the run with `status` and write its journal entry (one line where there is nothing new to read).
+
+        Raises:
+            JournalError: record or entry cannot be written. The run stays open, so that the cell can be run again.
+        """
         if self.record["status"] != "running":
             return
-        from .provenance import peak_memory_mb
-
+        before = dict(self.record)
         if error is not None:
             self.record["error"] = {"type": type(error).__name__, "message": str(error)[:2000]}
         self.record["status"] = status
         self.record["seconds"] = round(time.perf_counter() - self._started, 1)
-        self.record["resources"]["peak_memory_mb"] = peak_memory_mb()
-        self._events.write("end", status=status, error=self.record["error"])
+        self.record["resources"]["peak_memory_mb"] = provenance.peak_memory_mb()
+        self._close_code()
+        if status == "finished":
+            self._judge()
+        try:
+            for path in list(self._missing):
+                paths.write_atomic(path, self._missing[path])
+                del self._missing[path]
+            store.write(self.folder, self.record)
+            store.append(render.block(self.record))
+            self._events.write("end", status=status, error=self.record["error"])
+        except (OSError, JournalError) as failed:
+            self.record.update(before)
+            if isinstance(failed, JournalError):
+                raise
+            raise JournalError(
+                f"the record of run {self.record['run_id']} cannot be written: {failed.strerror}. Its numbers are "
+                "still in memory: make room on the disk, then run this cell again"
+            ) from failed
         self._events.close()
-        store.write(self.folder, self.record)
-        store.append(render.line(self.record) if status == "superseded" else render.entry(self.record))
         atexit.unregister(self.close_at_exit)
 
     def close_at_exit(self) -> None:
         """The process ends with the run still open: failed if the last thing it did was raise."""
         error = self.error or getattr(sys, "last_value", None)
-        if isinstance(error, KeyboardInterrupt):
-            self.close("interrupted", error)
-        elif error is not None:
-            self.close("failed", error)
-        else:
-            self.close("abandoned")
+        status = "abandoned" if error is None else "failed"
+        try:
+            self.close("interrupted" if isinstance(error, KeyboardInterrupt) else status, error)
+        except JournalError as failed:
+            print(f"the journal has no entry for run {self.record['run_id']}: {failed}", file=sys.stderr)
 
     def after_cell(self, result) -> None:
         """IPython's post_run_cell: a raising cell is logged and the run stays open, so it can be mended."""
         if self.record["status"] != "running":
             return
+        cell = getattr(result.info, "raw_cell", None)
+        if cell and cell.rstrip() not in self._code["cells"]:
+            self._edited.add(cell)
         error = result.error_before_exec or result.error_in_exec
         if error is not None:
-            self._events.write("error", type=type(error).__name__, message=str(error)[:2000])
+            self._event("error", type=type(error).__name__, message=str(error)[:2000])
         self.error = error
 
     # -- inside --------------------------------------------------------------------------------------------------
 
-    def _update(self, name: str, value, step, unit, better, kind) -> None:
-        known = self.record["metrics"].get(name)
-        if known is None:
-            self._check_kind(kind or "result")
-            if unit is None:
-                raise JournalError(f'{name} is logged for the first time: give its unit, as in unit="s" (or unit="")')
-            if better not in DIRECTIONS:
-                raise JournalError(f"better={better!r}; choose 'lower', 'higher' or None")
-            known = self.record["metrics"][name] = {
-                "start": value,
-                "best": value if better else None,
-                "best_step": step if better else None,
-                "final": value,
-                "unit": unit,
-                "better": better,
-                "kind": kind or "result",
-                "count": 0,
-            }
-        for given, key in ((unit, "unit"), (better, "better"), (kind, "kind")):
-            if given is not None and given != known[key]:
-                raise JournalError(f"{name} was logged with {key} {known[key]!r} before, now {given!r}")
-        known["count"] += 1
-        known["final"] = value
-        if known["better"] and isinstance(value, (int, float)) and _beats(value, known["best"], known["better"]):
-            known["best"], known["best_step"] = value, step
-        predicted = self.record["predictions"].get(name)
-        if predicted is not None:
-            if predicted["unit"] != known["unit"]:
-                raise JournalError(f"{name} was predicted in {predicted['unit']!r} and measured in {known['unit']!r}")
-            predicted["measured"] = value
+    def _judge(self) -> None:
+        """Hold the finished run against its reference, and against the run it says it changed."""
+        from . import agreement, comparison
+
+        name, profile = self.record["notebook"], self.record["profile"]
+        reference = store.reference(name, profile)
+        if reference is not None:
+            self.record["agreement"] = agreement.agree(self.record, reference, store.spread(name, profile))
+        if self.record["changed_from"]:
+            found = comparison.judge([[store.find(self.record["changed_from"])], [self.record]])
+            self.record["outcome"] = found.as_dict()
+        agrees = reference is not None and self.record["agreement"]["verdict"] in ("identical", "agrees")
+        # A reference must be readable in the journal, and so must an experiment, whatever came out.
+        told = self.record["changed_from"] or os.environ.get(COURSE_IN_PLACE)
+        self.record["told"] = "line" if agrees and not told else "entry"
+
+    def _close_code(self) -> None:
+        """Which code it was, now that the helpers it used are known."""
+        self.record.update(provenance.used(self._code))
+        if self._edited:
+            path = f"notebooks/{self.record['notebook']}.ipynb"
+            self.record["dirty"] = True
+            self.record["changed_files"] = sorted({*self.record["changed_files"], path})
+            self.record["edited_cells"] = len(self._edited)
+
+    def _event(self, event: str, **facts) -> None:
+        try:
+            self._events.write(event, **facts)
+        except OSError as error:
+            self._warn(error)
+
+    def _save(self) -> None:
+        try:
+            store.write(self.folder, self.record)
+        except OSError as error:
+            self._warn(error)  # written again with the next change, and at the end
+
+    def _write(self, path, data: str | bytes) -> None:
+        try:
+            paths.write_atomic(path, data)
+        except OSError as error:
+            self._missing[path] = data
+            self._warn(error)
+
+    def _warn(self, error: OSError) -> None:
+        if not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"the journal cannot write ({error.strerror}); this run goes on in memory and tries again at its end",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+        self.record["write_error"] = str(error.strerror)
 
     def _fill(self, text: str, values: dict) -> str:
-        escaped = {k: render.escape(v) if isinstance(v, str) else v for k, v in values.items()}
-        return string.Formatter().vformat(text, (), _Names(self.record, escaped))
+        return string.Formatter().vformat(text, (), _Names(self.record, values))
 
     def _check_open(self) -> None:
         if self.record["status"] != "running":
@@ -197,29 +268,18 @@ class Run:
                 f"run {self.record['run_id']} is {self.record['status']}; run the set-up cell again to start a new one"
             )
 
-    @staticmethod
-    def _check_kind(kind: str) -> None:
-        if kind not in KINDS:
-            raise JournalError(f"kind={kind!r}; choose one of {', '.join(KINDS)}")
-
-
-def _beats(value: float, best, better: str) -> bool:
-    if not isinstance(best, (int, float)):
-        return True
-    return value < best if better == "lower" else value > best
-
 
 class _Names(dict):
-    """What a sentence may name: metrics by their last value, and the namespaces below."""
+    """What a sentence may name: metrics by their last value, and the namespaces below. Text is escaped."""
 
     def __init__(self, record: dict, values: dict):
         metrics = record["metrics"]
-        super().__init__({name: m["final"] for name, m in metrics.items()})
+        super().__init__({name: _sayable(m["final"]) for name, m in metrics.items()})
         for key in ("start", "best", "best_step"):
             self[key] = _Space(key, {name: m[key] for name, m in metrics.items() if m[key] is not None})
         self["predicted"] = _Space("predicted", {k: p["predicted"] for k, p in record["predictions"].items()})
         self["config"] = _Space("config", record["config"])
-        self.update(values)
+        self.update({name: _sayable(value) for name, value in values.items()})
 
     def __missing__(self, name: str):
         raise JournalError(f"a sentence names {name!r}, which is not in the record; it has {', '.join(sorted(self))}")
@@ -231,12 +291,23 @@ class _Space:
 
     def __getattr__(self, key: str):
         try:
-            return self._values[key]
+            return _sayable(self._values[key])
         except KeyError:
             raise JournalError(
                 f"a sentence names {self._name}.{key}, which is not in the record; "
                 f"{self._name} has {', '.join(sorted(self._values)) or 'nothing'}"
             ) from None
+
+
+def _sayable(value):
+    """Numbers as they are, so that a sentence can format them; everything else as escaped text."""
+    if value in ("nan", "inf", "-inf"):  # as records hold them
+        return float(value)
+    if isinstance(value, numbers.Real):
+        return value
+    if getattr(value, "ndim", None) == 0:  # a tensor's one number
+        return value.item()
+    return render.escape(value, 2000)
 
 
 def show_markdown(text: str) -> None:

@@ -1,0 +1,81 @@
+"""What differs between two runs, and whether that is what somebody said they changed."""
+
+from __future__ import annotations
+
+import re
+
+from .record import JournalError
+
+_CLAIM = re.compile(r"([\w.]+)\s+(\S+?)\s*(?:→|->)\s*([^\s,;]+)")
+
+
+def between(old: dict, new: dict) -> dict[str, list]:
+    """name -> [old value, new value]: config, seed, profile, data, code and the machine's numerics.
+
+    "code" has the files that differ in its second place: the notebook's cells, and helpers that both runs used.
+    """
+    pairs = {name: [old["config"].get(name), new["config"].get(name)] for name in {**old["config"], **new["config"]}}
+    for name in ("profile", "seed", "data_hash", "device", "numerics", "threads"):
+        pairs[name.removesuffix("_hash")] = [old[name], new[name]]
+    for name in {**old["versions"], **new["versions"]}:
+        pairs[name] = [old["versions"].get(name), new["versions"].get(name)]
+    found = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    files = code(old, new)
+    return {**found, "code": [None, ", ".join(files)]} if files else found
+
+
+def code(old: dict, new: dict) -> list[str]:
+    """The files whose code differs: the notebook, and those of the helpers that both used."""
+    if "helpers" not in old or "helpers" not in new:  # a record of format 1 has one hash for all
+        return [] if old["code_hash"] == new["code_hash"] else ["code, not known which"]
+    shared = sorted(old["helpers"].keys() & new["helpers"].keys())
+    changed = [name for name in shared if old["helpers"][name] != new["helpers"][name]]
+    return (["notebook cells"] if old["cells_hash"] != new["cells_hash"] else []) + changed
+
+
+def check(change: str, found: dict[str, list], former: str) -> None:
+    """Hold the words against the facts.
+
+    "learning_rate 2e-5 → 1e-5" must be a difference with these values; a change in other words must at least name one
+    thing that differs (a config name, seed, data, code …).
+
+    Raises:
+        JournalError: what was said is not what differs.
+    """
+    said = f"change={change!r}, but since run {former} "
+    differs = f"what differs is: {describe(found) or 'nothing'}"
+    claims = _CLAIM.findall(change)
+    for name, old, new in claims:
+        key = next((k for k in found if _means(name, k)), None)
+        if key is None:
+            raise JournalError(f"{said}{name} did not change; {differs}")
+        if not (_same(old, found[key][0]) and _same(new, found[key][1])):
+            raise JournalError(f"{said}{key} went from {found[key][0]} to {found[key][1]}")
+    words = re.sub(r"[\W_]+", " ", change.casefold())
+    if not claims and not any(f" {re.sub('[^a-z0-9]+', ' ', k.casefold())} " in f" {words} " for k in found):
+        raise JournalError(f"{said}nothing it names differs; {differs}. Say it as in 'learning_rate 2e-5 → 1e-5'")
+
+
+def describe(found: dict[str, list]) -> str:
+    """The differences in one line."""
+    return ", ".join(
+        f"{name} ({new})" if name == "code" else f"{name} {old} → {new}" for name, (old, new) in found.items()
+    )
+
+
+def unsaid(change: str, found: dict[str, list]) -> dict[str, list]:
+    """The differences that `change` does not speak of."""
+    said = [name for name, _, _ in _CLAIM.findall(change)] or re.findall(r"\w+", change.casefold())
+    return {key: pair for key, pair in found.items() if not any(_means(name, key) for name in said)}
+
+
+def _means(name: str, key: str) -> bool:
+    """A name means a key when it is it, or its initials: lr means learning_rate."""
+    return name.casefold() in (key.casefold(), "".join(part[:1] for part in key.casefold().split("_")))
+
+
+def _same(said: str, value) -> bool:
+    try:
+        return float(said) == float(value)
+    except (TypeError, ValueError):
+        return said == str(value)
