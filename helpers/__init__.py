@@ -2,7 +2,7 @@
 
 Layers, each importing only from those below it:
 
-    run       executes the notebooks in order
+    run       executes the notebooks in order; execution runs one
     studies   classify · encoder · finetune
     parts     mrclean · bpe · shards · gpt · training
     record    journal · plots · stats · budget

@@ -46,6 +46,14 @@ def relative(path: Path) -> str:
     return path.name
 
 
+def shown(path: Path) -> str:
+    """A path as the learner can open it: relative to where they stand when it is below, else in full."""
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
 def sha256(data: str | bytes) -> str:
     return hashlib.sha256(data.encode("utf-8") if isinstance(data, str) else data).hexdigest()
 

@@ -11,24 +11,16 @@ Exit status: 0 when every chosen notebook ran or was unchanged, 1 when one faile
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import sys
-import tempfile
-import threading
 import time
 from pathlib import Path
 
 from . import course, hardware, journal, paths, profile, sources
+from .execution import Execution
 from .journal import provenance
 from .journal import record as store
-
-CELL_TIMEOUT = 3600  # seconds; against a hang, not a budget
-KERNEL_METADATA = {
-    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-    "language_info": {"name": "python"},
-}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -96,7 +88,7 @@ class Runner:
             self.rows.append((notebook.name, predicted, None, "unchanged, skipped"))
             print(f"{notebook.name}: unchanged since its last run in this profile, skipped (--force runs it again)")
             return True
-        execution = Execution(notebook, self.profile)
+        execution = Execution(notebook, self.profile, self.options.in_place)
         seconds = self._watch(execution, position, predicted)
         copy = paths.artifacts("notebooks", f"{notebook.name}.ipynb")
         paths.write_atomic(copy, execution.text())
@@ -154,7 +146,9 @@ class Runner:
             print(f"{name:{width}}  {cell(predicted):>11}  {cell(measured):>10}  {result}")
         if not failed and [row[0] for row in self.rows if row[3] == "ran"] == [n.name for n in course.NOTEBOOKS]:
             self._record_course(seconds)
-        print(f"\njournal: {_shown(paths.journal_dir() / 'journal.md')}\nimages:  {_shown(paths.images_dir())}/")
+        print(
+            f"\njournal: {paths.shown(paths.journal_dir() / 'journal.md')}\nimages:  {paths.shown(paths.images_dir())}/"
+        )
 
     def _record_course(self, seconds: float) -> None:
         """When every notebook ran in one go, the journal gets an entry for the whole."""
@@ -172,106 +166,6 @@ class Runner:
         run.finish(verdict="Every notebook ran, in order, in one go.")
         if self.options.in_place:
             store.set_reference("course", self.profile, run.record["run_id"])
-
-
-class Execution:
-    """One notebook in one fresh kernel, in a thread of its own so that the main thread can watch and interrupt."""
-
-    def __init__(self, notebook: course.Notebook, profile_name: str):
-        import nbformat
-
-        self.notebook = notebook
-        if not notebook.path.is_file():
-            raise ValueError(f"{paths.relative(notebook.path)} is not there")
-        self.node = nbformat.read(notebook.path, as_version=4)
-        for cell in self.node.cells:
-            cell.metadata.pop("execution", None)
-            if cell.cell_type == "code":
-                cell.outputs, cell.execution_count = [], None
-        self.cells = len(self.node.cells)
-        self.cell = 0
-        self.error: BaseException | None = None
-        self.failed_cell: int | None = None
-        self.done = threading.Event()
-        self._environment = {**os.environ, "PROFILE": profile_name}
-        self._client = self._loop = None
-
-    def start(self) -> None:
-        threading.Thread(target=self._execute, daemon=True).start()
-
-    def interrupt(self) -> None:
-        """Interrupt the running cell, give the kernel time to close its run, then end it."""
-        try:
-            if self._client is not None and self._client.km is not None:
-                asyncio.run_coroutine_threadsafe(self._client.km.interrupt_kernel(), self._loop)
-            if not self.done.wait(15) and self._client.km is not None:
-                asyncio.run_coroutine_threadsafe(self._client.km.shutdown_kernel(now=True), self._loop)
-                self.done.wait(15)
-        except KeyboardInterrupt:  # a second Ctrl-C does not wait
-            if self._client is not None and self._client.km is not None:
-                asyncio.run_coroutine_threadsafe(self._client.km.shutdown_kernel(now=True), self._loop)
-
-    def text(self) -> str:
-        import nbformat
-
-        self.node.metadata = nbformat.from_dict(KERNEL_METADATA)
-        return nbformat.writes(self.node) + "\n"
-
-    def explain(self, copy: Path) -> str:
-        """What a learner needs when a cell fails: which cell, its source, the error, where the copy is."""
-        if self.failed_cell is None:
-            return f"\n{self.notebook.name} failed outside its cells: {type(self.error).__name__}: {self.error}\n"
-        source = self.node.cells[self.failed_cell].source
-        indented = "\n".join("    " + line for line in source.splitlines())
-        message = getattr(self.error, "evalue", str(self.error))
-        name = getattr(self.error, "ename", type(self.error).__name__)
-        return (
-            f"\n{self.notebook.name}, cell {self.failed_cell + 1} of {self.cells} failed:\n\n{indented}\n\n"
-            f"{name}: {message}\n\nthe notebook as far as it got: {_shown(copy)}\n"
-        )
-
-    def _execute(self) -> None:
-        try:
-            asyncio.run(self._execute_async())
-        except BaseException as error:  # whatever it was, the main thread tells the learner
-            self.error = error
-        finally:
-            self.done.set()
-
-    async def _execute_async(self) -> None:
-        from traitlets.config import Config
-
-        with tempfile.TemporaryDirectory(prefix="course-") as folder:
-            config = Config()
-            if os.name == "posix":  # sockets in the file system: no open port, and no warning about one
-                config.KernelManager.transport = "ipc"
-                # In full: client and kernel stand in different folders.
-                config.KernelManager.ip = str(Path(folder) / "kernel")
-            await self._execute_cells(config)
-
-    async def _execute_cells(self, config) -> None:
-        from nbclient import NotebookClient
-
-        self._loop = asyncio.get_running_loop()
-        self._client = NotebookClient(
-            self.node,
-            config=config,
-            timeout=CELL_TIMEOUT,
-            kernel_name="python3",
-            record_timing=False,
-            coalesce_streams=True,
-            resources={"metadata": {"path": str(self.notebook.path.parent)}},
-            on_cell_start=self._on_cell,
-            on_cell_error=self._on_error,
-        )
-        await self._client.async_execute(env=self._environment)
-
-    def _on_cell(self, cell, cell_index: int) -> None:
-        self.cell = cell_index + 1
-
-    def _on_error(self, cell, cell_index: int, execute_reply) -> None:
-        if "raises-exception" not in cell.metadata.get("tags", []):
-            self.failed_cell = cell_index
 
 
 def fingerprint(notebook: course.Notebook, profile_name: str) -> str:
@@ -346,14 +240,6 @@ class Line:
     def clear(self) -> None:
         if self._terminal:
             print("\r\x1b[K", end="", flush=True)
-
-
-def _shown(path: Path) -> str:
-    """A path as the learner can open it: relative to where they stand when it is below, else in full."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from helpers import course, run
+from helpers import course, execution, run
 from helpers.journal import record as store
 from helpers.paths import ROOT
 
@@ -165,4 +165,4 @@ def test_time_left_is_told_only_when_known():
 def test_executed_notebooks_name_no_folder_of_this_machine(workspace):
     execute(notebook(workspace, "1"))
     text = (workspace / "artifacts" / "notebooks" / "03_gpt.ipynb").read_text("utf-8")
-    assert json.loads(text)["metadata"] == run.KERNEL_METADATA
+    assert json.loads(text)["metadata"] == execution.KERNEL_METADATA

@@ -1,10 +1,137 @@
-"""python -m helpers.journal readme: write README's headline table from the reference runs."""
+"""python -m helpers.journal list|show|compare|report|verify|readme [run …] [--json]
 
+A run is named by any part of its id that no other has, or by "latest". Exit status: 0; 1 when runs differ or something
+is damaged; 2 for bad usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
 import sys
 
-from .readme import update
+from . import record as store
+from . import render
+
+WIDTH = 80  # columns, where the output is not a terminal
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _options(arguments)
+    try:
+        return globals()[f"_{options.command}"](options)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m helpers.journal", description="Read and check the journal.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    run = {"nargs": "?", "default": "latest", "help": 'any part of the id that no other run has, or "latest" (default)'}
+    for name, what, argument in (
+        ("list", "every run, oldest first", None),
+        ("show", "one run: what was set, what was measured, where it comes from", run),
+        ("report", "one run in words, and whether it agrees with its reference", run),
+        ("compare", "runs against the first: what changed, better, worse or cannot tell", {"nargs": "+"}),
+        ("verify", "hold entries, figures, images, notebooks and README against the records", None),
+        ("readme", "write README's headline table from the reference runs", None),
+    ):
+        command = commands.add_parser(name, help=what, description=what)
+        command.add_argument("--json", action="store_true", help="for machines")
+        if argument:
+            command.add_argument("run", **argument)
+        if name == "verify":
+            command.add_argument("--mend", action="store_true", help="append the entries that are missing")
+    return parser.parse_args(arguments)
+
+
+def _list(options: argparse.Namespace) -> int:
+    rows = [
+        {
+            **{key: r[key] for key in ("run_id", "notebook", "profile", "status", "started", "seed", "seconds")},
+            "agreement": r.get("agreement", {}).get("verdict"),
+        }
+        for r in store.all_records()
+    ]
+    table = [
+        [r["run_id"][-4:], r["started"][5:16].replace("T", " "), r["notebook"], r["profile"], r["status"],
+         "" if r["seconds"] is None else f"{r['seconds']:.0f}", r["agreement"] or ""]
+        for r in rows
+    ]  # fmt: skip
+    _print(options, rows, render.table(table, ["run", "started", "notebook", "profile", "status", "s", "reference"]))
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    record = store.find(options.run)
+    parts = [f"## {render.heading(record)}\n", f"**Status.** {record['status']}\n"]
+    if record["config"]:
+        parts += [render.table([[k, str(v)] for k, v in record["config"].items()], ["config", ""])]
+    parts += [render.predictions(record)] if record["predictions"] else []
+    parts += [render.metrics(record)] if record["metrics"] else []
+    parts += [f"- figures/{name}.png: {render.escape(figure['alt'])}" for name, figure in record["figures"].items()]
+    _print(options, record, "\n".join([*parts, "", render.provenance(record)]))
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from .agreement import agree
+
+    record = store.find(options.run)
+    reference = store.reference(record["notebook"], record["profile"])
+    text, found = render.entry(record), None
+    if reference is None:
+        text += "\nThis notebook has no reference run in this profile.\n"
+    elif reference["run_id"] == record["run_id"]:
+        text += "\nThis is the reference run.\n"
+    elif record["status"] == "finished":
+        found = agree(record, reference, store.spread(record["notebook"], record["profile"]))
+        text += f"\n{render.agreement(found)}\n{render.summary(found)}\n"
+    _print(options, {**record, "agreement": found}, text)
+    return int(found is not None and found["verdict"] == "differs")
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from . import comparison
+
+    found = comparison.compare(*options.run)
+    _print(options, found.as_dict(), comparison.render(found))
+    return int(found.verdict != "cannot tell")
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from . import verify
+
+    mended = verify.mend() if options.mend else []
+    found = verify.problems()
+    said = [f"- appended the entry of {run_id}" for run_id in mended]
+    said += [f"- {render.escape(problem)}" for problem in found]
+    runs = len(store.all_records())
+    said.append(f"\n{len(found) or 'No'} problems in {runs} runs, their entries, figures and images.")
+    _print(options, {"problems": found, "mended": mended, "runs": runs}, "\n".join(said))
+    return int(bool(found))
+
+
+def _readme(options: argparse.Namespace) -> int:
+    from . import readme
+
+    readme.update()
+    return 0
+
+
+def _print(options: argparse.Namespace, facts, text: str) -> None:
+    if options.json:
+        print(json.dumps(facts, indent=2, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDTH, no_color=True)
+    console.print(Markdown(text, hyperlinks=False))
+
 
 if __name__ == "__main__":
-    if sys.argv[1:] != ["readme"]:
-        sys.exit("usage: python -m helpers.journal readme")
-    update()
+    sys.exit(main())

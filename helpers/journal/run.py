@@ -16,7 +16,7 @@ from . import provenance, render
 from . import record as store
 from .record import JournalError
 
-COURSE_IN_PLACE = "COURSE_IN_PLACE"  # set by the runner: this run becomes the reference
+IN_PLACE = "COURSE_IN_PLACE"  # environment variable of the runner: this run becomes the reference
 
 
 class Run:
@@ -218,7 +218,7 @@ class Run:
             self.record["outcome"] = found.as_dict()
         agrees = reference is not None and self.record["agreement"]["verdict"] in ("identical", "agrees")
         # A reference must be readable in the journal, and so must an experiment, whatever came out.
-        told = self.record["changed_from"] or os.environ.get(COURSE_IN_PLACE)
+        told = self.record["changed_from"] or os.environ.get(IN_PLACE)
         self.record["told"] = "line" if agrees and not told else "entry"
 
     def _close_code(self) -> None:
