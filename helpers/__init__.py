@@ -2,7 +2,7 @@
 
 Layers, each importing only from those below it:
 
-    run       executes the notebooks in order; execution runs one
+    run       executes the notebooks in order · execution · reproduce
     studies   classify · encoder · finetune
     parts     mrclean · bpe · shards · gpt · training
     record    journal · plots · stats · budget

@@ -3,9 +3,11 @@
     python -m helpers.run                     all of them, laptop profile; skips what is unchanged
     python -m helpers.run --only 03           one notebook
     python -m helpers.run --from 02 --force   from one on, unchanged or not
+    python -m helpers.run --reproduce images/03_loss.png   make one figure again and say whether it is the same
 
 Executed copies go to artifacts/notebooks/; the committed notebooks are left alone unless --in-place says otherwise.
-Exit status: 0 when every chosen notebook ran or was unchanged, 1 when one failed, 2 for bad usage, 130 after Ctrl-C.
+Exit status: 0 when every chosen notebook ran or was unchanged, 1 when one failed or a figure is not the same, 2 for bad
+usage, 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import course, hardware, journal, paths, profile, sources
+from . import course, hardware, journal, paths, profile, reproduce, sources
 from .execution import Execution
 from .journal import provenance
 from .journal import record as store
@@ -26,9 +28,10 @@ from .journal import record as store
 def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     try:
-        chosen = _chosen(options)
         os.environ["PROFILE"] = profile.load(options.profile).name
-        return Runner(chosen, options).run()
+        if options.reproduce:
+            return _reproduce(options)
+        return Runner(_chosen(options), options).run()
     except (ValueError, sources.SourceError, paths.MissingArtifact) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -43,6 +46,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--from", dest="first", metavar="NN", help="start with this notebook")
     parser.add_argument("--only", metavar="NN", help="run this notebook alone")
     parser.add_argument("--force", action="store_true", help="run unchanged notebooks too")
+    parser.add_argument("--reproduce", metavar="PNG", help="make this figure again and compare it with the reference")
     parser.add_argument(
         "--in-place", action="store_true", help="for maintainers: write the executed notebooks over notebooks/"
     )
@@ -58,10 +62,26 @@ def _chosen(options: argparse.Namespace) -> list[course.Notebook]:
     return notebooks[notebooks.index(course.notebook(options.first)) :] if options.first else notebooks
 
 
+def _reproduce(options: argparse.Namespace) -> int:
+    if options.only or options.first or options.in_place:
+        raise ValueError("--reproduce chooses the notebooks itself: leave out --only, --from and --in-place")
+    profile_name = os.environ["PROFILE"]
+    name, notebook = reproduce.source(options.reproduce, profile_name)
+    reference = store.reference(notebook.name, profile_name)
+    if Runner(reproduce.chain(notebook), options, force=(notebook,)).run() != 0:
+        return 1
+    same, told = reproduce.verdict(name, store.latest(notebook.name, profile_name), reference)
+    print(f"\n{told}")
+    return 0 if same else 1
+
+
 class Runner:
-    def __init__(self, notebooks: list[course.Notebook], options: argparse.Namespace):
+    """Runs `notebooks` in order; those in `force` also when they are unchanged."""
+
+    def __init__(self, notebooks: list[course.Notebook], options: argparse.Namespace, force=()):
         self.notebooks = notebooks
         self.options = options
+        self.force = notebooks if options.force else force
         self.profile = os.environ["PROFILE"]
         self.rows: list[tuple] = []  # notebook, predicted seconds, measured seconds, result
         self.peak_mb = 0.0
@@ -84,7 +104,7 @@ class Runner:
     def _one(self, notebook: course.Notebook, position: int) -> bool:
         predicted = journal.predicted_seconds(notebook.name, self.profile)
         current = fingerprint(notebook, self.profile)
-        if not self.options.force and unchanged(notebook, current):
+        if notebook not in self.force and unchanged(notebook, current):
             self.rows.append((notebook.name, predicted, None, "unchanged, skipped"))
             print(f"{notebook.name}: unchanged since its last run in this profile, skipped (--force runs it again)")
             return True

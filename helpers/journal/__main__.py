@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 
 from . import record as store
@@ -97,7 +98,7 @@ def _compare(options: argparse.Namespace) -> int:
 
     found = comparison.compare(*options.run)
     _print(options, found.as_dict(), comparison.render(found))
-    return int(found.verdict != "cannot tell")
+    return int(found.verdict not in ("identical", "cannot tell"))
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -130,6 +131,7 @@ def _print(options: argparse.Namespace, facts, text: str) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDTH, no_color=True)
+    text = re.sub(r"^!\[(.*)\]\((.*)\)$", r"Figure \2: \1", text, flags=re.MULTILINE)  # a terminal shows no pictures
     console.print(Markdown(text, hyperlinks=False))
 
 

@@ -26,7 +26,7 @@ def agree(record: dict, reference: dict, spread: dict | None) -> dict:
         ``since``: what differs between the two runs.
     """
     barrier = comparable(reference, record)
-    if spread is not None and not _belongs(spread, reference):
+    if spread is not None and not belongs(spread, reference):
         spread = None
     rows = [_metric(name, record, reference, spread) for name in {**reference["metrics"], **record["metrics"]}]
     rows += [_figure(name, record, reference, spread) for name in {**reference["figures"], **record["figures"]}]
@@ -82,7 +82,8 @@ def flatten(value) -> list:
     return [leaf for item in value for leaf in flatten(item)] if isinstance(value, list) else [value]
 
 
-def _belongs(spread: dict, reference: dict) -> bool:
+def belongs(spread: dict, reference: dict) -> bool:
+    """Whether a spread over seeds was measured with the reference's config and data."""
     return all(spread[name] == reference[name] for name in ("notebook", "profile", "config_hash", "data_hash"))
 
 

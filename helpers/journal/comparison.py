@@ -33,11 +33,14 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """better, worse, mixed, cannot tell or not comparable, over all metrics."""
+        """better, worse, mixed, identical, cannot tell or not comparable, over all metrics."""
         if self.why_not:
             return "not comparable"
         said = {row["verdict"] for row in self.rows} & {"better", "worse"}
-        return "mixed" if len(said) == 2 else said.pop() if said else "cannot tell"
+        if said:
+            return "mixed" if len(said) == 2 else said.pop()
+        judged = [row["verdict"] for row in self.rows if row["arm"]]
+        return "identical" if judged and set(judged) == {"identical"} else "cannot tell"
 
     def as_dict(self) -> dict:
         return {
@@ -113,6 +116,8 @@ def _decide(row: dict, name: str, first: list[dict], second: list[dict], old: li
     row["verdict"] = "cannot tell"
     if not all(same_items(first[0], run, name) for run in (*first, *second)):
         row.update(verdict="not comparable", why="other evaluation set")
+    elif len(first) == len(second) == 1 and old == new:
+        row["verdict"] = "identical"
     elif len(first) == len(second) == 1:
         _one_against_one(row, name, first[0], second[0])
     elif min(len(first), len(second)) < SEEDS:
@@ -186,19 +191,39 @@ def render(found: Comparison) -> str:
                 parts.append(f"Changed: {escape(arm[0]['change'])}. Why: {escape(arm[0]['reason'])}\n")
     if found.why_not:
         return "\n".join([*parts, f"**Not comparable:** {escape(found.why_not)}.\n"])
-    headers = ["metric", "", "n", "mean", "sd", "range", "difference", "95 % interval", "p", "verdict"]
-    rows = []
+    pair = [len(arm) for arm in found.arms] == [1, 1]
+    rows = [_pair_row(*both) for both in _in_twos(found.rows)] if pair else [_seeds_row(row) for row in found.rows]
+    headers = ["metric", "A", "B"] if pair else ["metric", "", "n", "mean", "sd", "range"]
+    reasons: dict[str, list[str]] = {}
     for row in found.rows:
-        low, high = (number(v) for v in row["range"])
-        interval = " to ".join(f"{v:+.3g}" for v in row["interval"] or ())
-        difference = "" if row["difference"] is None else f"{row['difference']:+.3g}"
-        p = "" if row["p"] is None else f"{row['p']:.2g}"
-        values = [row["n"], row["mean"], "–" if row["sd"] is None else row["sd"]]
-        reach = low if low == high else f"{low} to {high}"
-        said = row["verdict"] + (f" ({row['why']})" if row["why"] else "")
-        rows.append([row["metric"], chr(65 + row["arm"]), *values, reach, difference, interval, p, said])
+        if row["why"]:
+            reasons.setdefault(f"{row['verdict']}, {row['why']}", []).append(row["metric"])
+    notes = [f"{escape(reason)}: {escape(', '.join(names), 500)}.\n" for reason, names in reasons.items()]
     tests = sorted({row["test"] for row in found.rows if row["test"]})
     if tests:
         count = sum(row["p"] is not None for row in found.rows)
         parts.append(f"Test: {escape('; '.join(tests))}. Holm's correction over {count} tests.\n")
-    return "\n".join([*parts, table(rows, headers), f"**Verdict: {found.verdict}.**\n"])
+    headers += ["difference", "95 % interval", "p", "verdict"]
+    return "\n".join([*parts, table(rows, headers), *notes, f"**Verdict: {found.verdict}.**\n"])
+
+
+def _in_twos(rows: list[dict]) -> list[tuple[dict, dict]]:
+    """(row of A, row of B) per metric, for one run against one."""
+    return list(zip(rows[::2], rows[1::2], strict=True))
+
+
+def _pair_row(first: dict, second: dict) -> list:
+    return [first["metric"], first["mean"], second["mean"], *_judged(second)]
+
+
+def _seeds_row(row: dict) -> list:
+    low, high = (number(value) for value in row["range"])
+    reach = low if low == high else f"{low} to {high}"
+    spread = [row["n"], row["mean"], "–" if row["sd"] is None else row["sd"], reach]
+    return [row["metric"], chr(65 + row["arm"]), *spread, *_judged(row)]
+
+
+def _judged(row: dict) -> list:
+    interval = " to ".join(f"{value:+.3g}" for value in row["interval"] or ())
+    difference = "" if row["difference"] is None else f"{row['difference']:+.3g}"
+    return [difference, interval, "" if row["p"] is None else f"{row['p']:.2g}", row["verdict"]]

@@ -12,7 +12,7 @@ from collections import Counter
 
 from .. import course, paths
 from ..paths import ROOT, images_dir, journal_dir, read_json
-from . import metrics, provenance, readme, render
+from . import agreement, metrics, provenance, readme, render
 from . import record as store
 
 _BLOCK = re.compile(r"\n<!-- entry (\S+) format \d+ -->\n.*?\n<!-- end \1 -->\n", re.DOTALL)
@@ -152,6 +152,9 @@ def _references() -> list[str]:
             found.append(f"reference.json: {key} is run {run_id}, which has no record")
         elif read_json(record)["status"] != "finished":
             found.append(f"reference.json: {key} is run {run_id}, which is {read_json(record)['status']}")
+        elif (spread := store.spread(*key.split("/"))) and not agreement.belongs(spread, read_json(record)):
+            number = key[:2]
+            found.append(f"spread of {key}: config or data is not the reference's; `make bench ARGS='spread {number}'`")
     return found
 
 
