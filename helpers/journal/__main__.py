@@ -43,7 +43,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         if argument:
             command.add_argument("run", **argument)
         if name == "verify":
-            command.add_argument("--mend", action="store_true", help="append the entries that are missing")
+            command.add_argument(
+                "--mend", action="store_true", help="write entries that are missing, torn or changed again"
+            )
     return parser.parse_args(arguments)
 
 
@@ -106,7 +108,7 @@ def _verify(options: argparse.Namespace) -> int:
 
     mended = verify.mend() if options.mend else []
     found = verify.problems()
-    said = [f"- appended the entry of {run_id}" for run_id in mended]
+    said = [f"- wrote the entry of {run_id}" for run_id in mended]
     said += [f"- {render.escape(problem)}" for problem in found]
     runs = len(store.all_records())
     said.append(f"\n{len(found) or 'No'} problems in {runs} runs, their entries, figures and images.")

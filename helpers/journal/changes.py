@@ -6,7 +6,7 @@ import re
 
 from .record import JournalError
 
-_CLAIM = re.compile(r"([\w.]+)\s+(\S+?)\s*(?:→|->)\s*([^\s,;]+)")
+_CLAIM = re.compile(r"([\w.]+)\s+(\S+?)\s*(?:→|(?<!-)->)\s*([^\s,;]+)")
 
 
 def between(old: dict, new: dict) -> dict[str, list]:
@@ -51,8 +51,7 @@ def check(change: str, found: dict[str, list], former: str) -> None:
             raise JournalError(f"{said}{name} did not change; {differs}")
         if not (_same(old, found[key][0]) and _same(new, found[key][1])):
             raise JournalError(f"{said}{key} went from {found[key][0]} to {found[key][1]}")
-    words = re.sub(r"[\W_]+", " ", change.casefold())
-    if not claims and not any(f" {re.sub('[^a-z0-9]+', ' ', k.casefold())} " in f" {words} " for k in found):
+    if not any(_speaks_of(change, key) for key in found):
         raise JournalError(f"{said}nothing it names differs; {differs}. Say it as in 'learning_rate 2e-5 → 1e-5'")
 
 
@@ -65,8 +64,16 @@ def describe(found: dict[str, list]) -> str:
 
 def unsaid(change: str, found: dict[str, list]) -> dict[str, list]:
     """The differences that `change` does not speak of."""
-    said = [name for name, _, _ in _CLAIM.findall(change)] or re.findall(r"\w+", change.casefold())
-    return {key: pair for key, pair in found.items() if not any(_means(name, key) for name in said)}
+    return {key: pair for key, pair in found.items() if not _speaks_of(change, key)}
+
+
+def _speaks_of(change: str, key: str) -> bool:
+    """Whether a change names a key: in "key old → new", or, where it has no arrow, anywhere in its words."""
+    claims = _CLAIM.findall(change)
+    if claims:
+        return any(_means(name, key) for name, _, _ in claims)
+    words = re.findall(r"[^\W_]+", change.casefold())
+    return f" {key.replace('_', ' ').casefold()} " in f" {' '.join(words)} " or any(_means(word, key) for word in words)
 
 
 def _means(name: str, key: str) -> bool:

@@ -60,7 +60,7 @@ def plain(value):
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {plain(str(key)): plain(item) for key, item in value.items()}
     if hasattr(value, "tolist"):  # numpy arrays and scalars, torch tensors
         return plain(value.tolist())
     if isinstance(value, (list, tuple)):
@@ -85,9 +85,11 @@ def find(name: str) -> dict:
     Raises:
         JournalError: none or several fit; the message lists them.
     """
-    own = {path.parent.name: path for path in journal_dir().glob("runs/*/run.json")}
-    ids = {path.parent.name: path for path in (ROOT / "journal").glob("runs/*/run.json")} | own
-    fitting = sorted(own or ids)[-1:] if name == "latest" else [i for i in sorted(ids) if name in i]
+    for folder in (journal_dir(), ROOT / "journal"):  # this workspace's runs first, then the committed ones
+        ids = {path.parent.name: path for path in folder.glob("runs/*/run.json")}
+        fitting = sorted(ids)[-1:] if name == "latest" else [i for i in sorted(ids) if name in i]
+        if fitting:
+            break
     if len(fitting) == 1:
         return read_json(ids[fitting[0]])
     if not fitting:

@@ -116,7 +116,7 @@ class Run:
         self._save()
         show_image(picture, alt)
 
-    def say(self, text: str, **values) -> None:
+    def say(self, text: str, /, **values) -> None:
         """Show a sentence whose numbers come from the record.
 
         ``{val_loss:.2f}`` is the last value of a metric; ``start.``, ``best.``, ``best_step.``, ``predicted.`` and
@@ -127,7 +127,7 @@ class Run:
             self._event("say", text=said, values={name: str(value) for name, value in values.items()})
         show_markdown(said)
 
-    def note(self, text: str, **values) -> None:
+    def note(self, text: str, /, **values) -> None:
         """A remark for the journal's entry, filled in like :meth:`say`."""
         self._check_open()
         said = self._fill(text, values)
@@ -169,7 +169,7 @@ class Run:
                 paths.write_atomic(path, self._missing[path])
                 del self._missing[path]
             store.write(self.folder, self.record)
-            store.append(render.block(self.record))
+            store.append(render.block(store.plain(self.record)))  # as the file has it
             self._events.write("end", status=status, error=self.record["error"])
         except (OSError, JournalError) as failed:
             self.record.update(before)

@@ -16,6 +16,7 @@ from . import agreement, metrics, provenance, readme, render
 from . import record as store
 
 _BLOCK = re.compile(r"\n<!-- entry (\S+) format \d+ -->\n.*?\n<!-- end \1 -->\n", re.DOTALL)
+_MARKER = re.compile(r"^<!-- (entry|end) (\S+)[^\n]*-->$", re.MULTILINE)
 _LINE = re.compile(r"\n- [^\n]*\(record: runs/([^/\s]+)/\)\n")
 # A measured number typed by hand. Round percentages are allowed: "95 % interval" names a method.
 RESULT_NUMBER = re.compile(
@@ -33,13 +34,49 @@ def problems() -> list[str]:
 
 
 def mend() -> list[str]:
-    """Append the entries that are missing; returns the ids of their runs."""
+    """Write entries that are missing, torn or changed again from their records; returns the ids of their runs.
+
+    Two branches that both appended entries leave them interleaved after a merge (git's union merge works by lines).
+    Lines in between that belong to no entry are the reader's own: they are kept, right after the entries.
+    """
     with store.locked():
         records, _ = _records()
-        missing = [record for record in records.values() if not _told(record, _journal())]
+        before = _journal()
+        after, mended = _untangled(before, records)
+        if after != before:
+            paths.write_atomic(journal_dir() / "journal.md", after)
+        missing = [record for record in records.values() if not _told(record, after)]
         for record in missing:
             store.append(render.block(record))
-    return [record["run_id"] for record in missing]
+    return mended + [record["run_id"] for record in missing]
+
+
+def _untangled(journal: str, records: dict[str, dict]) -> tuple[str, list[str]]:
+    """(journal with every damaged stretch written again, ids of the runs in them)."""
+    kept, mended, position = [], [], 0
+    begin, ids, open_ids = None, [], set()
+    for marker in _MARKER.finditer(journal):
+        kind, run_id = marker[1], marker[2]
+        if run_id not in records:
+            continue
+        if kind == "entry":
+            begin = begin if open_ids else marker.start() - 1  # an entry begins with an empty line
+            ids = [run_id] if not open_ids else [*ids, run_id]
+            open_ids.add(run_id)
+            continue
+        open_ids.discard(run_id)
+        if open_ids or begin is None:
+            continue
+        end = marker.end() + 1
+        stretch, blocks = journal[begin:end], [render.block(records[name]) for name in sorted(set(ids))]
+        if stretch != "".join(blocks):
+            ours = {line for block in blocks for line in block.splitlines()}
+            foreign = [line for line in stretch.splitlines() if line not in ours]
+            kept += [journal[position:begin], *blocks, *(f"\n{line}\n" for line in foreign)]
+            mended += sorted(set(ids))
+            position = end
+        begin = None
+    return "".join([*kept, journal[position:]]), mended
 
 
 def _journal() -> str:
@@ -95,12 +132,12 @@ def _entries(records: dict[str, dict]) -> list[str]:
         if run_id not in records:
             found.append(f"journal.md has an entry for {run_id}, which has no record in journal/runs/")
         elif records[run_id]["status"] != "running" and text != render.block(records[run_id]):
-            found.append(f"journal.md: the entry of {run_id} is not what its record renders to; restore it with git")
+            found.append(f"journal.md: the entry of {run_id} is not what its record renders to; `verify --mend`")
     for run_id, times in Counter(run_id for run_id, _ in blocks).items():
         if times > 1:
             found.append(f"journal.md has {times} entries for {run_id}; delete all but one")
     for run_id in set(re.findall(r"<!-- (?:entry|end) (\S+)", journal)) - {run_id for run_id, _ in blocks}:
-        found.append(f"journal.md: the entry of {run_id} is torn: its first and last line do not fit together")
+        found.append(f"journal.md: the entry of {run_id} is torn, as by a merge of two branches; `verify --mend`")
     for record in records.values():
         if not _told(record, journal):
             found.append(f"journal.md has no entry for {record['run_id']}; `verify --mend` appends it")

@@ -1,0 +1,288 @@
+"""Re-runs, held against their reference: what counts as the same, and how often chance is mistaken for a difference."""
+
+import numpy as np
+import pytest
+
+from helpers import journal, plots, stats
+from helpers.journal import JournalError, agreement, changes, comparison, render
+from helpers.journal import record as store
+from helpers.paths import write_json
+
+
+def run(loss=4.0, curve=(3.0, 2.0), seed=1337, config=None, seconds=10.0, data="d", items=None, **change):
+    """A finished run of a made-up training; its record."""
+    made = journal.start("03_gpt", config=config or {"learning_rate": 1e-3}, seed=seed, data_hash=data, **change)
+    made.log(val_loss=loss, unit="nats/token", better="lower")
+    made.log(train_seconds=seconds, unit="s", kind="timing")
+    if items is not None:
+        made.log(accuracy=float(np.mean(items[1])), unit="", better="higher")
+        made.per_item("accuracy", items[1], items=items[0])
+    fig, _ = plots.figure()
+    made.figure("03_curve", fig, data={"step": [0, 1], "loss": list(curve)}, alt="a curve")
+    made.finish(verdict="done")
+    return made.record
+
+
+def spread(reference, losses, curves=None):
+    curves = np.array(curves if curves is not None else [[3.0, 2.0], [3.1, 2.1], [2.9, 1.9], [3.05, 2.0], [2.95, 2.0]])
+    facts = {name: reference[name] for name in ("notebook", "profile", "config_hash", "data_hash")}
+    figure = {"mean": [0, 1, *curves.mean(0)], "sd": [0, 0, *curves.std(0, ddof=1)]}
+    return {
+        **facts,
+        "seeds": list(range(len(losses))),
+        "metrics": {"val_loss": losses},
+        "figures": {"03_curve": figure},
+    }
+
+
+LOSSES = [4.0, 4.02, 3.98, 4.01, 3.99]
+
+
+def verdicts(record, reference, known=None):
+    found = agreement.agree(record, reference, known)
+    return found["verdict"], {row["name"]: row["verdict"] for row in found["rows"]}
+
+
+def test_the_same_again_is_identical_and_another_seed_agrees(workspace):
+    reference = run()
+    assert verdicts(run(), reference)[0] == "identical"
+    again = run(4.03, (3.08, 1.95), seed=7)
+    assert verdicts(again, reference, spread(reference, LOSSES)) == (
+        "agrees", {"val_loss": "agrees", "train_seconds": "within 2x", "03_curve": "agrees"},
+    )  # fmt: skip
+
+
+def test_what_chance_does_not_explain_differs(workspace):
+    reference = run()
+    known = spread(reference, LOSSES)
+    assert verdicts(run(4.5), reference, known)[1]["val_loss"] == "differs"
+    assert verdicts(run(curve=(3.0, 9.0)), reference, known)[1]["03_curve"] == "differs"
+    other_axis = run(curve=(3.0, 2.0, 1.0))
+    assert verdicts(other_axis, reference, known)[1]["03_curve"] == "differs"
+
+
+def test_the_tolerance_is_the_prediction_interval_of_the_seeds():
+    # t(4) at 0.975 is 2.776; values and formula by hand.
+    assert stats.prediction_half_width(1.0, 5) == pytest.approx(2.776445 * 1.2**0.5, abs=1e-5)
+    assert stats.prediction_p(2.776445 * 1.2**0.5, 1.0, 5) == pytest.approx(0.05, abs=1e-6)
+    for values in (1, 20):
+        assert stats.prediction_p(stats.prediction_half_width(2.0, 5, 0.01, values), 2.0, 5, values) == pytest.approx(
+            0.01
+        )
+
+
+def test_holm_by_hand():
+    assert stats.holm([0.01, 0.04, 0.03]) == pytest.approx([0.05 / 3, 0.05 / 2, 0.05 / 2])  # 0.03 > 0.025 stops
+    assert stats.holm([0.01, 0.02, 0.03]) == pytest.approx([0.05 / 3, 0.05 / 2, 0.05])
+    assert stats.holm([]) == []
+
+
+@pytest.mark.parametrize("correlated", [False, True])
+def test_at_most_one_notebook_in_twenty_is_said_to_differ_when_nothing_changed(monkeypatch, correlated):
+    """The whole rule, simulated: ten metrics and two figures of 40 points, six runs that differ by chance alone."""
+    rng = np.random.default_rng(5)
+    names = [f"m{i}" for i in range(10)]
+
+    def draw():
+        shared = rng.normal(size=3) if correlated else np.zeros(3)
+        values = {name: 3 + 0.1 * (rng.normal() + 2 * shared[0]) for name in names}
+        noise = rng.normal(size=(2, 40)).cumsum(1) if correlated else rng.normal(size=(2, 40))
+        return values, {f"f{i}": {"x": list(range(40)), "y": list(1 + 0.01 * noise[i])} for i in range(2)}
+
+    plotted = {}
+    monkeypatch.setattr(agreement, "arrays", lambda record, figure: plotted[record["run_id"]][figure])
+    base = {"notebook": "n", "profile": "p", "data_hash": "d", "config_hash": "c", "config": {}, "status": "finished"}
+    base |= {"versions": {}, "code_hash": "x", "device": "cpu", "numerics": "f", "threads": 1}
+    wrong, repeats = 0, 1000
+    for _ in range(repeats):
+        drawn = [draw() for _ in range(6)]
+        records = []
+        for seed in (0, 5):  # the reference is one of the five seeds
+            values, plotted[str(seed)] = drawn[seed]
+            metrics = {name: {"final": v, "unit": "", "kind": "result"} for name, v in values.items()}
+            figures = {name: {"kind": "result"} for name in plotted[str(seed)]}
+            records.append(base | {"run_id": str(seed), "seed": seed, "metrics": metrics, "figures": figures})
+        arrays = {
+            name: np.array([agreement.flatten(figures[name]) for _, figures in drawn[:5]], float)
+            for name in ("f0", "f1")
+        }
+        known = base | {
+            "seeds": list(range(5)),
+            "metrics": {name: [values[name] for values, _ in drawn[:5]] for name in names},
+            "figures": {n: {"mean": list(a.mean(0)), "sd": list(a.std(0, ddof=1))} for n, a in arrays.items()},
+        }
+        found = agreement.agree(records[1], records[0], known)
+        assert found["of"] == 12 and found["verdict"] in ("agrees", "differs")
+        wrong += found["verdict"] == "differs"
+    # 5 % of 1000 is 50; 65 is what a fair 5 % exceeds once in 70 times.
+    assert wrong <= 65
+    if not correlated:
+        assert wrong >= 20  # and it is not simply blind
+
+
+def test_other_data_profile_or_items_cannot_be_compared(workspace):
+    reference = run(items=("set A", [1, 0, 1, 1]))
+    known = spread(reference, LOSSES)
+    found = agreement.agree(run(data="other"), reference, known)
+    assert (found["verdict"], found["why"]) == ("cannot compare", "other data: d against other")
+    assert set(verdicts(run(data="other"), reference, known)[1].values()) == {"cannot compare"}
+    assert verdicts(run(items=("set B", [1, 0, 1, 1])), reference, known)[1]["accuracy"] == "cannot compare"
+    failed = journal.start("03_gpt", data_hash="d")
+    failed.close("failed", ValueError("no"))
+    assert "is failed" in agreement.agree(failed.record, reference, known)["why"]
+
+
+def test_without_a_spread_only_identical_is_good_enough(workspace):
+    reference = run()
+    assert verdicts(run(4.0001), reference)[1]["val_loss"] == "cannot compare"
+    known = spread(reference, LOSSES)
+    of_another_config = {**known, "config_hash": "other"}
+    assert verdicts(run(4.0001), reference, of_another_config)[1]["val_loss"] == "cannot compare"
+
+
+def test_where_nothing_is_left_to_chance_only_rounding_may_differ(workspace):
+    reference = run(seed=None)
+    assert verdicts(run(4.0 + 1e-9, seed=None), reference)[1]["val_loss"] == "agrees"
+    assert verdicts(run(4.001, seed=None), reference)[1]["val_loss"] == "differs"
+
+
+def test_times_are_a_ratio_and_never_decide(workspace):
+    reference = run(seconds=10.0)
+    found = agreement.agree(run(seconds=70.0), reference, None)
+    (row,) = (row for row in found["rows"] if row["what"] == "timing")
+    assert (row["verdict"], row["difference"]) == ("not within 2x", 7.0)
+    assert found["verdict"] == "identical"
+
+
+def test_a_rerun_that_agrees_is_one_line_and_one_that_differs_an_entry(workspace):
+    reference = run()
+    store.set_reference("03_gpt", "smoke", reference["run_id"])
+    write_json(store.journal_dir() / "spread" / "03_gpt-smoke.json", spread(reference, LOSSES))
+    path = workspace / "journal" / "journal.md"
+    before = path.read_text("utf-8")
+    same = run()
+    added = path.read_text("utf-8").removeprefix(before)
+    assert added == render.line(same) and f"identical to {reference['run_id']}, 2 of 2" in added
+    run(4.01, seed=3)
+    assert "agrees with" in path.read_text("utf-8").removeprefix(before + added)
+    assert path.read_text("utf-8").count("<!-- entry") == 1
+    worse = run(6.0, config={"learning_rate": 3e-3})
+    text = path.read_text("utf-8")
+    assert f"<!-- entry {worse['run_id']}" in text
+    assert "Differs from" in text and "Since then: learning\\_rate 0.001 → 0.003" in text
+
+
+# -- what was changed ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("change", ["learning_rate 1e-3 → 3e-3", "lr 0.001 -> 0.003", "a higher learning rate"])
+def test_a_change_that_is_in_the_difference_is_taken(workspace, change):
+    former = run()
+    record = run(3.0, config={"learning_rate": 3e-3}, changed_from="latest", change=change, reason="it was slow")
+    assert record["changed_from"] == former["run_id"]
+    assert record["config_diff"]["learning_rate"] == [1e-3, 3e-3]
+    text = render.entry(record)
+    assert "it was slow" in text and "**Outcome.**" in text and "Also different" not in text
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("learning_rate 1e-3 → 2e-3", "went from 0.001 to 0.003"),
+        ("dropout 0 → 0.1", "dropout did not change; what differs is: learning_rate 0.001 → 0.003"),
+        ("better in every way", "nothing it names differs"),
+    ],
+)
+def test_a_change_that_is_not_what_differs_is_refused(workspace, change, told):
+    run()
+    with pytest.raises(JournalError, match=told):
+        journal.start("03_gpt", config={"learning_rate": 3e-3}, seed=1337, data_hash="d", changed_from="latest",
+                      change=change, reason="why")  # fmt: skip
+    assert len(store.all_records()) == 1  # nothing was started
+
+
+def test_what_was_not_said_is_told(workspace):
+    run()
+    record = run(3.0, config={"learning_rate": 3e-3, "dropout": 0.1}, seed=2, changed_from="latest",
+                 change="learning_rate 1e-3 → 3e-3", reason="why")  # fmt: skip
+    assert "Also different: dropout None → 0.1, seed 1337 → 2" in render.entry(record)
+    with pytest.raises(JournalError, match="change and reason not given"):
+        journal.start("03_gpt", changed_from="latest")
+    with pytest.raises(JournalError, match="no run 'nothing'"):
+        journal.start("03_gpt", changed_from="nothing", change="x", reason="y")
+
+
+def test_the_code_that_differs_is_named(workspace):
+    old, new = run(), run()
+    new["helpers"] = {**new["helpers"], "helpers/paths.py": "changed"}
+    assert changes.between(old, new) == {"code": [None, "helpers/paths.py"]}
+
+
+# -- comparing runs --------------------------------------------------------------------------------------------------
+
+
+def only(found, metric="val_loss"):
+    return next(row for row in found.rows if row["metric"] == metric and row["arm"])
+
+
+def test_one_run_against_one_cannot_be_told_without_a_spread(workspace):
+    a, b = run(4.0), run(3.0, seed=2)
+    found = journal.compare(a["run_id"], b["run_id"])
+    assert found.verdict == "cannot tell" and "one run each" in only(found)["why"]
+    write_json(store.journal_dir() / "spread" / "03_gpt-smoke.json", spread(a, LOSSES))
+    found = journal.compare(a["run_id"], b["run_id"])
+    assert found.verdict == "better"
+    low, high = only(found)["interval"]
+    sd = float(np.std(LOSSES, ddof=1))
+    assert (low, high) == pytest.approx((-1 - 2.776445 * sd * 2**0.5, -1 + 2.776445 * sd * 2**0.5), abs=1e-5)
+    assert journal.compare(b["run_id"], a["run_id"]).verdict == "worse"
+
+
+def test_the_same_items_decide_between_two_classifiers(workspace):
+    rng = np.random.default_rng(1)
+    first = rng.random(400) < 0.7
+    second = first | (rng.random(400) < 0.3)
+    a = run(items=("test", first.tolist()))
+    b = run(items=("test", second.tolist()))
+    row = only(journal.compare(a["run_id"], b["run_id"]), "accuracy")
+    gained = int((second & ~first).sum())
+    assert row["verdict"] == "better" and row["p"] == pytest.approx(0.5 ** (gained - 1))  # exact McNemar by hand
+    assert row["interval"][0] < row["difference"] < row["interval"][1]
+    c = run(items=("another test", second.tolist()))
+    assert only(journal.compare(a["run_id"], c["run_id"]), "accuracy")["verdict"] == "not comparable"
+
+
+def test_items_that_are_not_what_was_logged_are_refused(workspace):
+    made = journal.start("03_gpt")
+    made.log(accuracy=0.75, unit="")
+    with pytest.raises(JournalError, match=r"mean is 0\.5"):
+        made.per_item("accuracy", [True, False], items="x")
+    made.finish(verdict="done")
+
+
+def test_seeds_decide_between_two_recipes_and_three_are_too_few(workspace):
+    slow = [run(4 + 0.01 * s, seed=s)["run_id"] for s in range(5)]
+    fast = [run(3 + 0.02 * s, seed=s, config={"learning_rate": 3e-3})["run_id"] for s in range(5)]
+    found = journal.compare(slow, fast)
+    row = only(found)
+    assert (row["verdict"], row["n"], row["test"]) == ("better", 5, "paired t test over seeds")
+    differences = np.array([-1 + 0.01 * s for s in range(5)])
+    half = 2.776445 * differences.std(ddof=1) / 5**0.5
+    assert row["interval"] == pytest.approx([differences.mean() - half, differences.mean() + half], abs=1e-5)
+    assert row["mean"] == pytest.approx(3.04) and row["range"] == [3.0, 3.08]
+    grouped = journal.compare(*slow, *fast)  # the same runs, put into arms by their config
+    assert [len(arm) for arm in grouped.arms] == [5, 5] and only(grouped) == row
+    few = only(journal.compare(slow[:3], fast[:3]))
+    assert few["verdict"] == "cannot tell" and "too few seeds: 3 against 3" in few["why"]
+    assert "learning\\_rate 0.001 → 0.003" in comparison.render(found)
+
+
+def test_runs_that_mean_different_things_are_not_comparable(workspace):
+    a, b = run(), run(data="other")
+    found = journal.compare(a["run_id"], b["run_id"])
+    assert (found.verdict, found.why_not) == ("not comparable", "other data: d against other")
+    assert "**Not comparable:** other data" in comparison.render(found)
+    with pytest.raises(JournalError, match="twice"):
+        journal.compare(a["run_id"], a["run_id"])
+    with pytest.raises(JournalError, match="fits 2 runs"):
+        journal.compare("03_gpt", a["run_id"])
