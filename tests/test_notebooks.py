@@ -2,23 +2,24 @@
 
 import ast
 import json
+import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import nbformat
+import numpy as np
 import pytest
 
-from helpers import course
-from helpers.journal import readme
+from helpers import course, paths, run
 from helpers.journal import record as store
+from helpers.journal import render, verify
 from helpers.paths import ROOT
 
 COMMITTED = [n.name for n in course.NOTEBOOKS]
-# A measured number typed by hand. Round percentages are allowed: "95 % interval" names a method.
-RESULT_NUMBER = re.compile(
-    r"\d+\.\d+\s?%|\d+(\.\d+)?\s?(nats|bits per byte|bits/byte|bytes per token|MB\b|seconds\b|minutes\b)"
-)
 
 
 def read(name: str):
@@ -80,43 +81,53 @@ class TestCommitted:
     def test_it_shows_figures(self, name):
         assert store.reference(name, "laptop")["figures"]
 
-    def test_markdown_states_no_result(self, name):
-        for cell in read(name).cells:
-            if cell.cell_type == "markdown":
-                found = RESULT_NUMBER.search(cell.source)
-                assert not found, f"{found.group()!r} in {cell.source[:200]!r}; let run.say fill it in"
-
     def test_code_parses_and_ends_with_the_closing_call(self, name):
         source = "\n".join(c.source for c in code_cells(name))
         ast.parse(source)
         assert source.count("run.finish(") == 1
 
 
-def test_every_image_is_the_figure_of_the_latest_run_that_made_it():
-    latest = {}
-    for record in store.all_records():
-        folder = ROOT / "journal" / "runs" / record["run_id"] / "figures"
-        for figure in record["figures"]:
-            latest[f"{figure}.png"] = folder / f"{figure}.png"
-            assert json.loads((folder / f"{figure}.json").read_text("utf-8"))["alt"].strip()
-    images = {p.name: p for p in (ROOT / "images").iterdir()}
-    assert set(images) == set(latest)
-    for name, path in images.items():
-        assert path.read_bytes() == latest[name].read_bytes(), name
+@pytest.mark.parametrize(
+    ("text", "typed"),
+    [
+        ("it reaches 4.76 nats", True), ("in 12.5 seconds", True), ("87.3 % are right", True),
+        ("2.30 bits per byte", True), ("a 95 % interval", False), ("5 heads, 2 layers", False),
+        ("every 10 steps", False),
+    ],
+)  # fmt: skip
+def test_a_result_typed_into_text_is_found(text, typed):
+    assert bool(verify.RESULT_NUMBER.search(text)) is typed
 
 
-def test_readme_shows_the_numbers_of_the_records():
-    assert readme.current() == readme.block()
-
-
-def test_every_notebook_runs_in_the_smoke_profile(workspace):
-    """The real runner, every notebook in order, in an empty workspace."""
+def run_notebooks(workspace, *arguments, **environment):
     done = subprocess.run(
-        [sys.executable, "-m", "helpers.run", "--profile", "smoke"],
+        [sys.executable, "-m", "helpers.run", *arguments],
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=900,
+        env={**os.environ, "LAB_WORKSPACE": str(workspace), "PROFILE": "smoke", **environment},
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    print(done.stdout)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def course_run(tmp_path_factory):
+    """The real runner, every notebook in order, in an empty workspace: (workspace, what it printed)."""
+    workspace = tmp_path_factory.mktemp("course")
+    status, told = run_notebooks(workspace)
+    assert status == 0, told
+    return workspace, told
+
+
+@pytest.fixture
+def after_course(course_run, monkeypatch):
+    """The workspace that the smoke run left, for one test more."""
+    monkeypatch.setenv("LAB_WORKSPACE", str(course_run[0]))
+    monkeypatch.setenv("PROFILE", "smoke")
+    return course_run[0]
+
+
+def test_every_notebook_runs_in_the_smoke_profile(course_run):
+    workspace, told = course_run
+    print(told)
     entries = [json.loads(p.read_text("utf-8")) for p in sorted((workspace / "journal" / "runs").glob("*/run.json"))]
     assert [(r["notebook"], r["status"]) for r in entries] == [(n, "finished") for n in [*COMMITTED, "course"]]
     journal = (workspace / "journal" / "journal.md").read_text("utf-8")
@@ -127,3 +138,117 @@ def test_every_notebook_runs_in_the_smoke_profile(workspace):
     for name in COMMITTED:
         node = nbformat.read(workspace / "artifacts" / "notebooks" / f"{name}.ipynb", as_version=4)
         assert not [o for c in node.cells if c.cell_type == "code" for o in c.outputs if o.get("name") == "stderr"]
+
+
+# -- notebook 03, run again: what the journal makes of it --------------------------------------------------------------
+
+
+def again(workspace, **environment) -> dict:
+    status, told = run_notebooks(workspace, "--only", "03", "--force", **environment)
+    assert status == 0, told
+    return store.latest("03_gpt", "smoke")
+
+
+@pytest.fixture
+def reference(after_course):
+    """The first run of 03 becomes the reference; the spread over seeds is the committed one."""
+    first = next(r for r in store.all_records() if r["notebook"] == "03_gpt")
+    store.set_reference("03_gpt", "smoke", first["run_id"])
+    return first
+
+
+def test_the_same_notebook_again_is_identical(after_course, reference):
+    """Through --reproduce, which runs the notebook again and judges one figure of it."""
+    status, told = run_notebooks(after_course, "--reproduce", "images/03_loss.png")
+    assert status == 0, told
+    assert "02_tokenizer: unchanged" in told and "03_loss: identical" in told
+    record = store.latest("03_gpt", "smoke")
+    assert record["run_id"] != reference["run_id"]
+    for run_id in (record["run_id"], reference["run_id"]):
+        assert f"{run_id}/figures/03_loss.png" in told
+    assert record["agreement"]["verdict"] == "identical"
+    assert (after_course / "images" / "03_loss.png").read_bytes() == (
+        after_course / "journal" / "runs" / reference["run_id"] / "figures" / "03_loss.png"
+    ).read_bytes()
+    assert f"identical to {reference['run_id']}" in (after_course / "journal" / "journal.md").read_text("utf-8")
+
+
+def test_another_seed_agrees(after_course, reference):
+    record = again(after_course, SEED="99")
+    assert record["seed"] == 99
+    assert record["metrics"]["val_loss"]["final"] != reference["metrics"]["val_loss"]["final"]
+    assert record["agreement"]["verdict"] == "agrees", render.agreement(record["agreement"])
+    assert record["agreement"]["seeds"] == 5
+
+
+def test_three_times_the_learning_rate_differs(after_course, reference, monkeypatch, tmp_path):
+    source = (ROOT / "notebooks" / "03_gpt.ipynb").read_text("utf-8")
+    changed = source.replace("learning_rate=settings.learning_rate,", "learning_rate=3 * settings.learning_rate,")
+    assert changed != source
+    record = run_changed(changed, tmp_path, monkeypatch)
+    found = record["agreement"]
+    assert found["verdict"] == "differs", render.agreement(found)
+    assert "notebook cells" in found["since"]["code"][1]
+    assert f"Differs from {reference['run_id']}" in (after_course / "journal" / "journal.md").read_text("utf-8")
+
+
+def test_other_data_cannot_be_compared(after_course, reference, tmp_path):
+    made = after_course / "artifacts" / "tokenizer"
+    shutil.copytree(made, tmp_path / "tokenizer")
+    try:
+        ids = np.fromfile(made / "train.bin", dtype="<u2")
+        np.roll(ids, len(ids) // 2).tofile(made / "train.bin")  # the same documents, in another order
+        facts = paths.read_json(made / "manifest.json")
+        known = {key: facts[key] for key in facts if key not in ("made_by", "profile", "files", "hash")}
+        paths.write_manifest(made, "02_tokenizer", "smoke", **known)
+        found = again(after_course)["agreement"]
+    finally:
+        shutil.rmtree(made)
+        shutil.copytree(tmp_path / "tokenizer", made)
+    assert found["verdict"] == "cannot compare" and "other data" in found["why"]
+    assert {row["verdict"] for row in found["rows"]} == {"cannot compare"}
+
+
+def run_changed(source: str, folder, monkeypatch) -> dict:
+    """Run a changed copy of notebook 03 through the real runner; the committed one is left alone."""
+    (folder / "03_gpt.ipynb").write_text(source, "utf-8")
+    monkeypatch.setattr(course.Notebook, "path", property(lambda self: folder / f"{self.name}.ipynb"))
+    # The kernel looks the notebook up, too: its first line points it to the copy.
+    node = nbformat.read(folder / "03_gpt.ipynb", as_version=4)
+    first = next(cell for cell in node.cells if cell.cell_type == "code")
+    first.source = (
+        "from pathlib import Path\nfrom helpers import course\n"
+        f"course.Notebook.path = property(lambda self: Path({str(folder)!r}) / (self.name + '.ipynb'))\n" + first.source
+    )
+    nbformat.write(node, folder / "03_gpt.ipynb")
+    assert run.main(["--only", "03", "--force"]) == 0
+    return store.latest("03_gpt", "smoke")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGKILL")
+def test_a_kill_in_the_middle_leaves_an_abandoned_entry_and_the_next_run_is_right(after_course, reference):
+    before = {r["run_id"] for r in store.all_records()}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "helpers.run", "--only", "03", "--force"],
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    end = time.monotonic() + 300
+    while True:
+        assert time.monotonic() < end and process.poll() is None
+        killed = [r for r in store.all_records() if r["run_id"] not in before]
+        events = (store.folder_of(killed[0]) / "events.jsonl").read_bytes() if killed else b""
+        if b'"train_loss"' in events and b'"step": 20' in events:
+            break
+        time.sleep(0.05)
+    # The runner and its kernel both die, without a chance to write anything.
+    process.kill()
+    os.kill(killed[0]["resources"]["process"]["pid"], signal.SIGKILL)
+    process.wait(60)
+    assert store.find(killed[0]["run_id"])["status"] == "running"
+    record = again(after_course)
+    abandoned = store.find(killed[0]["run_id"])
+    assert abandoned["status"] == "abandoned" and abandoned["metrics"]["train_loss"]["count"] >= 2
+    assert (record["status"], record["agreement"]["verdict"]) == ("finished", "identical")
+    text = (after_course / "journal" / "journal.md").read_text("utf-8")
+    assert f"<!-- entry {abandoned['run_id']}" in text
+    assert verify.problems() == []

@@ -12,6 +12,7 @@ from . import changes
 from .record import folder_of
 
 ROUNDING = 1e-6  # relative; where nothing is left to chance, another machine's rounding is all that may differ
+ONE_SIDED = ("not in the reference run", "not in this run")
 TIMES = 2.0  # timings are never judged more finely than this
 
 
@@ -36,10 +37,12 @@ def agree(record: dict, reference: dict, spread: dict | None) -> dict:
     _judge(rows)
     results = [row["verdict"] for row in rows if row["what"] != "timing"]
     good = sum(verdict in ("identical", "agrees") for verdict in results)
-    if barrier or (not good and "differs" not in results):
-        verdict = "cannot compare"
-    elif "differs" in results:
+    # A result that only one of the runs has says nothing about the others; one that cannot be judged does.
+    unjudged = any(row["verdict"] == "cannot compare" and row["why"] not in ONE_SIDED for row in rows)
+    if "differs" in results and not barrier:
         verdict = "differs"
+    elif barrier or unjudged or not good:
+        verdict = "cannot compare"
     else:
         verdict = "identical" if set(results) == {"identical"} else "agrees"
     return {
@@ -96,7 +99,7 @@ def _metric(name: str, record: dict, reference: dict, spread: dict | None) -> di
     there, here = reference["metrics"].get(name), record["metrics"].get(name)
     what = "timing" if "timing" in (m["kind"] for m in (there, here) if m) else "metric"
     if there is None or here is None:
-        why = "not in the reference run" if there is None else "not in this run"
+        why = ONE_SIDED[there is not None]
         return _row(
             name, what, "cannot compare", now=here and here["final"], reference=there and there["final"], why=why
         )
@@ -151,7 +154,7 @@ def _figure(name: str, record: dict, reference: dict, spread: dict | None) -> di
     if "timing" in (f["kind"] for f in (there, here) if f):
         return None  # its numbers are timings, which the metrics have
     if there is None or here is None:
-        why = "not in the reference run" if there is None else "not in this run"
+        why = ONE_SIDED[there is not None]
         return _row(name, "figure", "cannot compare", why=why)
     old, new = arrays(reference, name), arrays(record, name)
     if old == new:

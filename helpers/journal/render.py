@@ -161,6 +161,8 @@ def summary(found: dict) -> str:
     """The agreement with the reference in a sentence, and what stands out."""
     if found["why"]:
         return f"Cannot compare with {found['reference']}: {escape(found['why'])}."
+    if not found["of"]:
+        return f"Times only, held against {found['reference']} as ratios."
     words = {
         "identical": f"Identical to {found['reference']}",
         "agrees": f"Agrees with {found['reference']}",

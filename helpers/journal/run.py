@@ -216,7 +216,8 @@ class Run:
         if self.record["changed_from"]:
             found = comparison.judge([[store.find(self.record["changed_from"])], [self.record]])
             self.record["outcome"] = found.as_dict()
-        agrees = reference is not None and self.record["agreement"]["verdict"] in ("identical", "agrees")
+        found = self.record.get("agreement", {"verdict": ""})
+        agrees = found["verdict"] in ("identical", "agrees") and found["agree"] == found["of"]
         # A reference must be readable in the journal, and so must an experiment, whatever came out.
         told = self.record["changed_from"] or os.environ.get(IN_PLACE)
         self.record["told"] = "line" if agrees and not told else "entry"
