@@ -20,7 +20,8 @@ from ..paths import journal_dir, read_json, sha256
 from . import changes, metrics, provenance, render
 from . import record as store
 from .record import JournalError
-from .run import Run, show_markdown
+from .run import Run
+from .say import show_markdown
 
 __all__ = ["JournalError", "Run", "close_gone", "compare", "predicted_seconds", "start", "table"]
 

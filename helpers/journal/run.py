@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import atexit
-import numbers
 import os
-import string
 import sys
 import time
 import warnings
 
 from .. import course, paths
 from . import metrics as logged
-from . import provenance, render
+from . import provenance, render, say
 from . import record as store
 from .record import JournalError
 
@@ -114,7 +112,7 @@ class Run:
         self.record["figures"][name] = facts
         self._event("figure", name=name, **facts)
         self._save()
-        show_image(picture, alt)
+        say.show_image(picture, alt)
 
     def say(self, text: str, /, **values) -> None:
         """Show a sentence whose numbers come from the record.
@@ -122,15 +120,15 @@ class Run:
         ``{val_loss:.2f}`` is the last value of a metric; ``start.``, ``best.``, ``best_step.``, ``predicted.`` and
         ``config.`` reach the rest. Extra keyword values are written to the record with the sentence.
         """
-        said = self._fill(text, values)
+        said = say.fill(self.record, text, values)
         if self.record["status"] == "running":  # an exercise after the end may speak, too
             self._event("say", text=said, values={name: str(value) for name, value in values.items()})
-        show_markdown(said)
+        say.show_markdown(said)
 
     def note(self, text: str, /, **values) -> None:
         """A remark for the journal's entry, filled in like :meth:`say`."""
         self._check_open()
-        said = self._fill(text, values)
+        said = say.fill(self.record, text, values)
         self.record["notes"].append(said)
         self._event("note", text=said)
 
@@ -140,10 +138,10 @@ class Run:
         unmet = [name for name, p in self.record["predictions"].items() if p["measured"] is None]
         if unmet:
             raise JournalError(f"predicted but never measured: {', '.join(unmet)}; log these metrics before finishing")
-        self.record["verdict"] = self._fill(verdict, values)
-        self.record["decision"] = self._fill(decision, values)
+        self.record["verdict"] = say.fill(self.record, verdict, values)
+        self.record["decision"] = say.fill(self.record, decision, values)
         self.close("finished")
-        show_markdown(render.closing(self.record))
+        say.show_markdown(render.closing(self.record))
 
     # -- how it ends ---------------------------------------------------------------------------------------------
 
@@ -260,75 +258,8 @@ class Run:
             )
         self.record["write_error"] = str(error.strerror)
 
-    def _fill(self, text: str, values: dict) -> str:
-        return string.Formatter().vformat(text, (), _Names(self.record, values))
-
     def _check_open(self) -> None:
         if self.record["status"] != "running":
             raise JournalError(
                 f"run {self.record['run_id']} is {self.record['status']}; run the set-up cell again to start a new one"
             )
-
-
-class _Names(dict):
-    """What a sentence may name: metrics by their last value, and the namespaces below. Text is escaped."""
-
-    def __init__(self, record: dict, values: dict):
-        metrics = record["metrics"]
-        super().__init__({name: _sayable(m["final"]) for name, m in metrics.items()})
-        for key in ("start", "best", "best_step"):
-            self[key] = _Space(key, {name: m[key] for name, m in metrics.items() if m[key] is not None})
-        self["predicted"] = _Space("predicted", {k: p["predicted"] for k, p in record["predictions"].items()})
-        self["config"] = _Space("config", record["config"])
-        self.update({name: _sayable(value) for name, value in values.items()})
-
-    def __missing__(self, name: str):
-        raise JournalError(f"a sentence names {name!r}, which is not in the record; it has {', '.join(sorted(self))}")
-
-
-class _Space:
-    def __init__(self, name: str, values: dict):
-        self._name, self._values = name, values
-
-    def __getattr__(self, key: str):
-        try:
-            return _sayable(self._values[key])
-        except KeyError:
-            raise JournalError(
-                f"a sentence names {self._name}.{key}, which is not in the record; "
-                f"{self._name} has {', '.join(sorted(self._values)) or 'nothing'}"
-            ) from None
-
-
-def _sayable(value):
-    """Numbers as they are, so that a sentence can format them; everything else as escaped text."""
-    if value in ("nan", "inf", "-inf"):  # as records hold them
-        return float(value)
-    if isinstance(value, numbers.Real):
-        return value
-    if getattr(value, "ndim", None) == 0:  # a tensor's one number
-        return value.item()
-    return render.escape(value, 2000)
-
-
-def show_markdown(text: str) -> None:
-    """Rendered in a notebook, printed elsewhere."""
-    if _in_ipython():
-        from IPython.display import Markdown, display
-
-        display(Markdown(text))
-    else:
-        print(text)
-
-
-def show_image(picture: bytes, alt: str) -> None:
-    if _in_ipython():
-        from IPython.display import Image, display
-
-        display(Image(picture, format="png", alt=alt, width=800))
-
-
-def _in_ipython() -> bool:
-    # Not imported, so not running in it.
-    module = sys.modules.get("IPython")
-    return module is not None and module.get_ipython() is not None
