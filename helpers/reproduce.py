@@ -42,6 +42,8 @@ def verdict(name: str, record: dict, reference: dict | None) -> tuple[bool, str]
     Args:
         reference: the reference run as it was before this one.
     """
+    if name not in record["figures"]:
+        return False, f"{name}: this run did not make it"
     here = paths.shown(store.folder_of(record) / "figures" / f"{name}.png")
     if reference is None or name not in reference["figures"]:
         return False, f"{name}: nothing to compare with, no reference run has this figure\nnow: {here}"

@@ -10,7 +10,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-ALPHA = 0.05  # a difference is called better or worse below this p-value
+ALPHA = 0.05  # a difference is called better or worse at this p-value or below
 EXTRAPOLATE = 3.0  # a fitted curve is not asked about more than this many times the largest size it saw
 
 
@@ -52,7 +52,7 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """Of the second against the first: better, worse or cannot tell."""
-        if self.p >= ALPHA or self.low <= 0 <= self.high:
+        if self.p > ALPHA or self.low <= 0 <= self.high:
             return "cannot tell"
         return "better" if self.gain > 0 else "worse"
 
@@ -96,27 +96,39 @@ def paired_permutation(first: np.ndarray, second: np.ndarray, seed: int, resampl
     )
 
 
-def prediction_half_width(sd: float, n: int, alpha: float = ALPHA, values: int = 1) -> float:
-    """How far a further run may lie from the mean of `n` runs with standard deviation `sd`: t(n-1) sd sqrt(1 + 1/n).
+@dataclass(frozen=True)
+class Deviation:
+    """A further run, held against `n` runs like it: how far it lies from their mean, beside their standard deviation.
 
-    With probability 1 - `alpha`, if it is a run like them (normal, equal spread). For an array give its number of
-    `values`: then it holds for the one that lies farthest (Šidák 1967), correlated values only make it safer.
+    Its prediction interval is mean ± t(n-1) sd sqrt(1 + 1/n), for normal values of equal spread. For an array give the
+    deviation of the value that lies farthest and the number of `values`: the interval then holds for all of them at
+    once (Šidák 1967); values that are correlated only make it wider than needed.
     """
-    from scipy.stats import t
 
-    return float(t.isf(_each(alpha, values) / 2, n - 1) * sd * (1 + 1 / n) ** 0.5)
+    deviation: float  # absolute
+    sd: float
+    n: int
+    values: int = 1
 
+    @property
+    def p(self) -> float:
+        """Two-sided p-value."""
+        from scipy.stats import t
 
-def prediction_p(deviation: float, sd: float, n: int, values: int = 1) -> float:
-    """Two-sided p-value of a further run at `deviation` from the mean of `n`; for an array, of its farthest value."""
-    from scipy.stats import t
+        p = 2 * t.sf(self.deviation / self.scale, self.n - 1)
+        return float(-np.expm1(self.values * np.log1p(-p))) if p < 1 else 1.0
 
-    p = 2 * t.sf(deviation / (sd * (1 + 1 / n) ** 0.5), n - 1)
-    return float(-np.expm1(values * np.log1p(-p))) if p < 1 else 1.0
+    def allowed(self, alpha: float = ALPHA) -> float:
+        """Half the width of the prediction interval: the deviation whose p-value is `alpha`."""
+        from scipy.stats import t
 
+        each = -np.expm1(np.log1p(-alpha) / self.values)
+        return float(t.isf(each / 2, self.n - 1) * self.scale)
 
-def _each(alpha: float, values: int) -> float:
-    return -np.expm1(np.log1p(-alpha) / values)
+    @property
+    def scale(self) -> float:
+        """Standard deviation of (further run - mean of n)."""
+        return self.sd * (1 + 1 / self.n) ** 0.5
 
 
 def holm(p_values: list[float], alpha: float = ALPHA) -> list[float]:
@@ -139,14 +151,11 @@ def mean_difference(first: np.ndarray, second: np.ndarray, paired: bool) -> tupl
     """(low, high, p) of the second mean minus the first: t interval and t test, over seeds.
 
     Args:
+        first, second: shape (seeds,), with some spread: without one there is nothing to judge a difference by.
         paired: position i of both is the same seed; otherwise Welch's test, which lets the spreads differ.
     """
     from scipy import stats
 
-    first, second = np.asarray(first, float), np.asarray(second, float)
-    if np.ptp(first) == np.ptp(second) == 0:  # no spread at all: the difference is what it is
-        difference = float(second.mean() - first.mean())
-        return difference, difference, 0.0 if difference else 1.0
     test = stats.ttest_rel(second, first) if paired else stats.ttest_ind(second, first, equal_var=False)
     interval = test.confidence_interval(0.95)
     return float(interval.low), float(interval.high), float(test.pvalue)

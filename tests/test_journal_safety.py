@@ -94,6 +94,7 @@ run.finish(verdict="nothing lost")
 def test_a_full_disk_ends_no_training_and_loses_nothing(workspace):
     out = finished(python(FULL))
     assert "warnings: 1 the journal cannot write" in out
+    assert "**Disk.** Some writes failed" in out
     assert "error: the record of run" in out and "run this cell again" in out
     record = store.all_records()[-1]
     assert (record["status"], record["verdict"], record["metrics"]["train_loss"]["count"]) == (
@@ -168,6 +169,55 @@ def test_text_that_wants_to_be_something_else_stays_text(workspace, text):
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u200b\u202a-\u202e\u2066-\u2069]", raw)
     # What GitHub would turn into a link by itself.
     assert not re.search(r"(https?|ftp|mailto):|www\.", raw)
+
+
+def test_a_close_that_fails_leaves_the_run_open(workspace, monkeypatch):
+    run = journal.start("03_gpt")
+    run.log(loss=1.0, unit="nats")
+    with monkeypatch.context() as broken:
+        broken.setattr(render, "entry", lambda record: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run.finish(verdict="first try")
+    assert run.record["status"] == json.loads((run.folder / "run.json").read_text("utf-8"))["status"] == "running"
+    run.finish(verdict="second try")
+    assert verify.problems() == []
+
+
+def test_a_refused_call_changes_nothing(workspace):
+    run = journal.start("03_gpt")
+    run.log(loss=2.0, unit="nats")
+    with pytest.raises(JournalError, match="accuracy"):
+        run.log(loss=1.0, accuracy=0.5)
+    with pytest.raises(JournalError, match="finite"):
+        run.predict("seconds", float("nan"), unit="s")
+    run.log(loss=1.5)
+    run.finish(verdict="{loss}")
+    assert run.record["metrics"]["loss"]["count"] == 2
+    assert verify.problems() == []
+
+
+def test_a_sentence_takes_arrays_and_conversions_as_text(workspace, capsys):
+    run = journal.start("03_gpt")
+    run.say("{x} and {text!r}", x=[1, 2], text="*bold* [l](u)")
+    assert capsys.readouterr().out.endswith("\\[1, 2\\] and \\*bold\\* \\[l\\](u)\n")
+    with pytest.raises(JournalError, match="has a name"):
+        run.say("{}")
+
+
+def test_an_empty_event_file_keeps_no_run_from_starting(workspace):
+    run = journal.start("03_gpt")
+    record = json.loads((run.folder / "run.json").read_text("utf-8"))
+    record["resources"]["process"]["created"] = 0
+    (run.folder / "run.json").write_text(json.dumps(record), "utf-8")
+    (run.folder / "events.jsonl").write_bytes(b"")
+    journal.close_gone("03_gpt", "abandoned")
+    assert store.find(record["run_id"])["status"] == "abandoned"
+
+
+def test_a_reference_that_is_gone_is_no_reference(workspace):
+    store.set_reference("03_gpt", "smoke", "gone")
+    journal.start("03_gpt").finish(verdict="done")
+    assert any("no record" in problem for problem in verify.problems())
 
 
 KILLED = """

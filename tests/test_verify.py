@@ -57,6 +57,8 @@ PLANTED = {
         lambda w, r: change(r.folder / "run.json", '"final": 2.0', '"final": 1.0'),
         "events.jsonl",
     ),
+    "a verdict in a record": (lambda w, r: change(r.folder / "run.json", "ends at 2.0", "ends at 1.0"), "its verdict"),
+    "a config in a record": (lambda w, r: change(r.folder / "run.json", "0.001", "0.002"), "its config"),
     "a damaged record": (lambda w, r: (r.folder / "run.json").write_text("{"), "not valid JSON"),
     "a missing record": (lambda w, r: (r.folder / "run.json").unlink(), "no run.json"),
     "a figure without sidecar": (lambda w, r: (r.folder / "figures/03_x.json").unlink(), "03_x.json is missing"),
@@ -97,6 +99,42 @@ def test_mending_writes_missing_and_damaged_entries_again_and_keeps_the_readers_
     for block in re.findall(r"\n<!-- entry .*?<!-- end \S+ -->\n", whole, re.DOTALL):
         assert text.count(block) == 1
     assert first.record["run_id"] in text
+
+
+@pytest.mark.parametrize("cut", [5, 30, 300, 900])
+def test_mending_an_entry_that_was_torn_off_at_the_end(workspace, cut):
+    run(), run(1.0)
+    path = workspace / "journal" / "journal.md"
+    whole = path.read_text("utf-8")
+    path.write_text(whole[:-cut], "utf-8")
+    assert verify.problems()
+    verify.mend()
+    assert verify.problems() == []
+    assert path.read_text("utf-8").count("<!-- entry") == 2
+    run(0.5)
+    assert verify.problems() == []
+
+
+def test_mending_after_an_editor_changed_line_ends_or_a_line(workspace):
+    first = run()
+    store.set_reference("03_gpt", "smoke", first.record["run_id"])
+    run()  # identical: one line
+    path = workspace / "journal" / "journal.md"
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"\n", b"\r\n").replace(b"1 of 1", b"2 of 1").replace(b"2 of 2", b"3 of 2"))
+    assert verify.problems()
+    verify.mend()
+    assert verify.problems() == []
+    assert path.read_bytes() == whole
+
+
+def test_a_readers_table_inside_an_entry_stays_a_table(workspace):
+    run()
+    path = workspace / "journal" / "journal.md"
+    change(path, "**Verdict.**", "| mine | x |\n|:--|--:|\n| 1 | 2 |\n\n**Verdict.**")
+    verify.mend()
+    assert verify.problems() == []
+    assert "\n| mine | x |\n|:--|--:|\n| 1 | 2 |\n" in path.read_text("utf-8")
 
 
 def test_two_branches_that_both_appended_are_merged_without_loss(workspace):

@@ -188,10 +188,10 @@ def close_gone(notebook: str, status: str, error: BaseException | None = None) -
             try:
                 events, torn = store.read_events(path.parent)
                 record = metrics.replay(record, events)
-                record["seconds"] = events[-1]["seconds"]
+                record["seconds"] = events[-1]["seconds"] if events else None
                 if torn:
                     record["notes"].append(f"its last event was cut off while it was written ({len(torn)} characters)")
-            except (JournalError, KeyError, OSError) as damage:  # must not keep the next run from starting
+            except (ValueError, TypeError, KeyError, OSError) as damage:  # must not keep the next run from starting
                 record["notes"].append(f"its events cannot be read: {render.escape(damage)}")
             if error is not None:
                 record["error"] = {"type": type(error).__name__, "message": str(error)[:2000]}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
 
@@ -20,8 +21,13 @@ WIDTH = 80  # columns, where the output is not a terminal
 def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     try:
-        return globals()[f"_{options.command}"](options)
-    except ValueError as error:
+        status = globals()[f"_{options.command}"](options)
+        sys.stdout.flush()
+        return status
+    except (ValueError, OSError) as error:
+        if isinstance(error, BrokenPipeError):  # as in `list | head`: nobody reads on
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -125,7 +131,7 @@ def _readme(options: argparse.Namespace) -> int:
 
 def _print(options: argparse.Namespace, facts, text: str) -> None:
     if options.json:
-        print(json.dumps(facts, indent=2, ensure_ascii=False))
+        print(json.dumps(store.plain(facts), indent=2, ensure_ascii=False, allow_nan=False))
         return
     from rich.console import Console
     from rich.markdown import Markdown

@@ -6,13 +6,15 @@ correction over the notebook: when nothing changed but the seed, at most one not
 
 from __future__ import annotations
 
+import math
+import statistics
+
 from .. import stats
 from ..paths import read_json
 from . import changes
 from .record import folder_of
 
 ROUNDING = 1e-6  # relative; where nothing is left to chance, another machine's rounding is all that may differ
-ONE_SIDED = ("not in the reference run", "not in this run")
 TIMES = 2.0  # timings are never judged more finely than this
 
 
@@ -23,8 +25,8 @@ def agree(record: dict, reference: dict, spread: dict | None) -> dict:
         spread: of the reference's seeds; None when it was not measured, then only identical values agree.
     Returns:
         ``verdict`` (identical | agrees | differs | cannot compare), ``why``, ``agree`` and ``of`` (results that are
-        identical or agree, of all), ``rows`` (name, what, reference, now, difference, tolerance, verdict), and
-        ``since``: what differs between the two runs.
+        identical or agree, of all), ``rows`` (name, what, reference, now, difference, mean, tolerance, verdict, why,
+        missing), and ``since``: what differs between the two runs. A value agrees within mean ± tolerance.
     """
     barrier = comparable(reference, record)
     if spread is not None and not belongs(spread, reference):
@@ -35,16 +37,17 @@ def agree(record: dict, reference: dict, spread: dict | None) -> dict:
     if barrier:
         rows = [{**row, "verdict": "cannot compare", "difference": None} for row in rows]
     _judge(rows)
-    results = [row["verdict"] for row in rows if row["what"] != "timing"]
-    good = sum(verdict in ("identical", "agrees") for verdict in results)
-    # A result that only one of the runs has says nothing about the others; one that cannot be judged does.
-    unjudged = any(row["verdict"] == "cannot compare" and row["why"] not in ONE_SIDED for row in rows)
-    if "differs" in results and not barrier:
+    results = [row for row in rows if row["what"] != "timing"]
+    said = [row["verdict"] for row in results]
+    good = sum(verdict in ("identical", "agrees") for verdict in said)
+    # What the reference did not have yet says nothing about the rest; what is gone or cannot be judged does.
+    unjudged = any(row["verdict"] == "cannot compare" and row["missing"] != "reference" for row in results)
+    if "differs" in said and not barrier:
         verdict = "differs"
     elif barrier or unjudged or not good:
         verdict = "cannot compare"
     else:
-        verdict = "identical" if set(results) == {"identical"} else "agrees"
+        verdict = "identical" if set(said) == {"identical"} else "agrees"
     return {
         "reference": reference["run_id"],
         "verdict": verdict,
@@ -68,12 +71,6 @@ def comparable(old: dict, new: dict) -> str:
     return ""
 
 
-def same_items(old: dict, new: dict, metric: str) -> bool:
-    """Whether a metric was evaluated on the same items in both runs, as far as they say on which."""
-    here, there = (record["metrics"][metric].get("items") for record in (old, new))
-    return here is None or there is None or here == there
-
-
 def arrays(record: dict, figure: str) -> dict:
     return read_json(folder_of(record) / "figures" / f"{figure}.json")["data"]
 
@@ -91,62 +88,69 @@ def belongs(spread: dict, reference: dict) -> bool:
 
 
 def _row(name: str, what: str, verdict: str, **more) -> dict:
-    row = {"name": name, "what": what, "reference": None, "now": None, "difference": None, "tolerance": None}
-    return {**row, "verdict": verdict, "why": "", **more}
+    empty = dict.fromkeys(("reference", "now", "difference", "mean", "tolerance", "missing"))
+    return {"name": name, "what": what, **empty, "verdict": verdict, "why": "", **more}
+
+
+def _one_sided(there, here) -> dict:
+    return {"missing": "reference" if there is None else "now",
+            "why": "not in the reference run" if there is None else "not in this run"}  # fmt: skip
 
 
 def _metric(name: str, record: dict, reference: dict, spread: dict | None) -> dict:
     there, here = reference["metrics"].get(name), record["metrics"].get(name)
     what = "timing" if "timing" in (m["kind"] for m in (there, here) if m) else "metric"
+    values = {"reference": there and there["final"], "now": here and here["final"]}
     if there is None or here is None:
-        why = ONE_SIDED[there is not None]
-        return _row(
-            name, what, "cannot compare", now=here and here["final"], reference=there and there["final"], why=why
-        )
-    row = {"reference": there["final"], "now": here["final"], "unit": here["unit"]}
+        return _row(name, what, "cannot compare", **values, **_one_sided(there, here))
+    row = {**values, "unit": here["unit"]}
     if there["unit"] != here["unit"] or there["kind"] != here["kind"]:
-        return _row(
-            name, what, "cannot compare", **row, why=f"the reference has it in {there['unit']!r}, {there['kind']}"
-        )
+        why = f"the reference has it in {there['unit']!r}, {there['kind']}"
+        return _row(name, what, "cannot compare", **row, why=why)
     if what == "timing":
         return _timing(name, row)
-    if not same_items(reference, record, name):
+    if there.get("items") and here.get("items") and there["items"] != here["items"]:
         return _row(name, what, "cannot compare", **row, why="other evaluation set")
     if row["now"] == row["reference"]:
         return _row(name, what, "identical", **row, difference=0)
     if not all(isinstance(row[key], (int, float)) for key in ("now", "reference")):
         return _row(name, what, "differs", **row, why="not a number")
+    row["difference"] = row["now"] - row["reference"]
     if record["seed"] is None:
-        return _exact(name, row)
+        return _without_chance(name, row, record, reference)
     values = spread["metrics"].get(name) if spread else None
     if values is None or not all(isinstance(v, (int, float)) for v in values):
         return _row(name, what, "cannot compare", **row, why="its spread over seeds was not measured")
-    mean = sum(values) / len(values)
-    sd = (sum((v - mean) ** 2 for v in values) / (len(values) - 1)) ** 0.5
-    row["reference"] = mean
+    mean, sd = statistics.mean(values), statistics.stdev(values)
     if sd <= ROUNDING * abs(mean):
-        return _exact(name, row)
-    deviation = row["now"] - mean
-    p = stats.prediction_p(abs(deviation), sd, len(values))
-    return _row(name, what, "", **row, difference=deviation, _p=p, _sd=sd, _n=len(values), _values=1)
+        if record["seed"] == reference["seed"] or _rounded(row["now"], mean):
+            return _without_chance(name, row, record, reference)
+        # Five equal values do not rule out that a sixth seed differs.
+        return _row(name, what, "cannot compare", **row, why="all seeds gave one value: no spread to judge by")
+    tests = [stats.Deviation(abs(row["now"] - mean), sd, len(values))]
+    return _row(name, what, "", **row, mean=mean, _tests=tests)
 
 
 def _timing(name: str, row: dict) -> dict:
-    if not (
-        isinstance(row["reference"], (int, float)) and isinstance(row["now"], (int, float)) and row["reference"] > 0
-    ):
+    if not all(isinstance(row[key], (int, float)) for key in ("reference", "now")) or row["reference"] <= 0:
         return _row(name, "timing", "no ratio", **row)
     ratio = row["now"] / row["reference"]
     verdict = f"within {TIMES:g}x" if 1 / TIMES <= ratio <= TIMES else f"not within {TIMES:g}x"
     return _row(name, "timing", verdict, **row, difference=ratio)
 
 
-def _exact(name: str, row: dict) -> dict:
-    """Nothing is left to chance here, so only rounding may differ."""
-    tolerance = ROUNDING * abs(row["reference"])
-    difference = row["now"] - row["reference"]
-    verdict = "agrees" if abs(difference) <= tolerance else "differs"
-    return _row(name, "metric", verdict, **row, difference=difference, tolerance=tolerance)
+def _rounded(value: float, other: float) -> bool:
+    return math.isclose(value, other, rel_tol=ROUNDING, abs_tol=1e-12)
+
+
+def _without_chance(name: str, row: dict, record: dict, reference: dict) -> dict:
+    """The seed has no part in this value: only rounding may differ, or the numerics."""
+    allowed = {"mean": row["reference"], "tolerance": ROUNDING * abs(row["reference"])}
+    if _rounded(row["now"], row["reference"]):
+        return _row(name, "metric", "agrees", **row, **allowed)
+    if any(record[key] != reference[key] for key in ("device", "numerics")):
+        return _row(name, "metric", "cannot compare", **row, why="other numerics")
+    return _row(name, "metric", "differs", **row, **allowed)
 
 
 def _figure(name: str, record: dict, reference: dict, spread: dict | None) -> dict | None:
@@ -154,9 +158,11 @@ def _figure(name: str, record: dict, reference: dict, spread: dict | None) -> di
     if "timing" in (f["kind"] for f in (there, here) if f):
         return None  # its numbers are timings, which the metrics have
     if there is None or here is None:
-        why = ONE_SIDED[there is not None]
-        return _row(name, "figure", "cannot compare", why=why)
-    old, new = arrays(reference, name), arrays(record, name)
+        return _row(name, "figure", "cannot compare", **_one_sided(there, here))
+    try:
+        old, new = arrays(reference, name), arrays(record, name)
+    except (OSError, ValueError) as error:
+        return _row(name, "figure", "cannot compare", why=f"its arrays cannot be read: {type(error).__name__}")
     if old == new:
         return _row(name, "figure", "identical", difference=0)
     was, now = flatten(old), flatten(new)
@@ -168,32 +174,39 @@ def _figure(name: str, record: dict, reference: dict, spread: dict | None) -> di
         return _row(name, "figure", "cannot compare", why="its spread over seeds was not measured")
     else:
         means, sds, n = known["mean"], known["sd"], len(spread["seeds"])
-    farthest, free = 0.0, 0
+    deviations, skipped = [], 0
     for value, mean, sd in zip(now, means, sds, strict=True):
+        numbers = isinstance(value, (int, float)) and isinstance(mean, (int, float))
         if sd is None:  # a text, or no number, that differs from seed to seed: it says nothing
-            continue
-        if isinstance(mean, str) or isinstance(value, str) or value is None or mean is None:
-            if value != mean:
-                return _row(name, "figure", "differs", why=f"{value!r} where the reference has {mean!r}")
-        elif sd <= ROUNDING * abs(mean):
-            if abs(value - mean) > ROUNDING * max(abs(mean), abs(value)):
-                return _row(name, "figure", "differs", why=f"{value:g} where every seed of the reference has {mean:g}")
-        else:
-            free += 1
-            farthest = max(farthest, abs(value - mean) / sd)
-    if not free:
-        return _row(name, "figure", "agrees", difference=0.0)
-    p = stats.prediction_p(farthest, 1.0, n, free)
-    return _row(name, "figure", "", unit="sd", difference=farthest, _p=p, _sd=1.0, _n=n, _values=free)
+            skipped += 1
+        elif numbers and sd > ROUNDING * abs(mean):
+            deviations.append(abs(value - mean) / sd)
+        elif not (_rounded(value, mean) if numbers else value == mean):
+            if record["seed"] not in (None, reference["seed"]):
+                return _row(name, "figure", "cannot compare", why=f"{value} where all seeds gave {mean}")
+            return _row(name, "figure", "differs", why=f"{value} where the reference has {mean}")
+    if skipped == len(now):
+        return _row(name, "figure", "cannot compare", why="nothing in it can be judged over seeds")
+    why = f"{skipped} of {len(now)} values are not judged" if skipped else ""
+    if not deviations:
+        return _row(name, "figure", "agrees", difference=0.0, why=why)
+    # Two views of the same deviations, half of the level each: one value far off, or the whole curve a little.
+    rms = math.sqrt(sum(d * d for d in deviations) / len(deviations))
+    tests = [stats.Deviation(max(deviations), 1.0, n, len(deviations)), stats.Deviation(rms, 1.0, n)]
+    return _row(name, "figure", "", why=why, _tests=tests)
 
 
 def _judge(rows: list[dict]) -> None:
     """Give the rows that chance has a part in their verdict, all together; drop what was only needed for it."""
     open_rows = [row for row in rows if row["verdict"] == ""]
-    levels = stats.holm([row["_p"] for row in open_rows])
-    for row, level in zip(open_rows, levels, strict=True):
-        row["tolerance"] = stats.prediction_half_width(row["_sd"], row["_n"], level, row["_values"])
-        row["verdict"] = "differs" if row["_p"] <= level else "agrees"
+    tests = [row["_tests"] for row in open_rows]
+    levels = stats.holm([min(1.0, len(some) * min(test.p for test in some)) for some in tests])
+    for row, some, level in zip(open_rows, tests, levels, strict=True):
+        test = min(some, key=lambda test: test.p)
+        row["tolerance"] = test.allowed(level / len(some))
+        row["verdict"] = "differs" if len(some) * test.p <= level else "agrees"
+        if row["what"] == "figure":
+            row["difference"] = test.deviation
+            row["unit"] = "sd, farthest value" if test is some[0] else "sd, root mean square"
     for row in rows:
-        for key in [key for key in row if key.startswith("_")]:
-            del row[key]
+        row.pop("_tests", None)

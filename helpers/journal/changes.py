@@ -6,7 +6,9 @@ import re
 
 from .record import JournalError
 
-_CLAIM = re.compile(r"([\w.]+)\s+(\S+?)\s*(?:→|(?<!-)->)\s*([^\s,;]+)")
+_CLAIM = re.compile(r"([\w.]+)(?:\s*[:=]\s*|\s+)(\S+?)\s*(?:→|(?<!-)->)\s*([^\s,;)]*[^\s,;).])")
+
+_OF_RUN = ("profile", "seed", "data_hash", "device", "numerics", "threads")
 
 
 def between(old: dict, new: dict) -> dict[str, list]:
@@ -14,11 +16,13 @@ def between(old: dict, new: dict) -> dict[str, list]:
 
     "code" has the files that differ in its second place: the notebook's cells, and helpers that both runs used.
     """
-    pairs = {name: [old["config"].get(name), new["config"].get(name)] for name in {**old["config"], **new["config"]}}
-    for name in ("profile", "seed", "data_hash", "device", "numerics", "threads"):
-        pairs[name.removesuffix("_hash")] = [old[name], new[name]]
+    of_run = {name.removesuffix("_hash"): [old[name], new[name]] for name in _OF_RUN}
     for name in {**old["versions"], **new["versions"]}:
-        pairs[name] = [old["versions"].get(name), new["versions"].get(name)]
+        of_run[name] = [old["versions"].get(name), new["versions"].get(name)]
+    pairs = {}
+    for name in {**old["config"], **new["config"]}:  # a config may have its own "seed" or "threads"
+        pairs[f"config.{name}" if name in of_run else name] = [old["config"].get(name), new["config"].get(name)]
+    pairs |= of_run
     found = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
     files = code(old, new)
     return {**found, "code": [None, ", ".join(files)]} if files else found
@@ -78,11 +82,12 @@ def _speaks_of(change: str, key: str) -> bool:
 
 def _means(name: str, key: str) -> bool:
     """A name means a key when it is it, or its initials: lr means learning_rate."""
-    return name.casefold() in (key.casefold(), "".join(part[:1] for part in key.casefold().split("_")))
+    name, parts = name.casefold(), key.casefold().split("_")
+    return name == key.casefold() or (len(parts) > 1 and name == "".join(part[:1] for part in parts))
 
 
 def _same(said: str, value) -> bool:
     try:
         return float(said) == float(value)
     except (TypeError, ValueError):
-        return said == str(value)
+        return said.casefold() == str(value).casefold()

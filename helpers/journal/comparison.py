@@ -15,7 +15,7 @@ from .. import stats
 from ..paths import read_json
 from . import changes
 from . import record as store
-from .agreement import comparable, same_items
+from .agreement import ROUNDING, belongs, comparable
 from .render import escape, number, table
 
 SEEDS = 5  # in each arm, for a decision between recipes
@@ -29,18 +29,18 @@ class Comparison:
     arms: list[list[dict]]
     why_not: str = ""  # the reason when they cannot be compared
     changed: list[dict] = field(default_factory=list)  # per further arm: what differs from the first
-    rows: list[dict] = field(default_factory=list)
+    rows: list[dict] = field(default_factory=list)  # per metric and arm
 
     @property
     def verdict(self) -> str:
-        """better, worse, mixed, identical, cannot tell or not comparable, over all metrics."""
-        if self.why_not:
+        """In one word, over all metrics: better, worse, mixed, identical, cannot tell or not comparable."""
+        said = {row["verdict"] for row in self.rows if row["arm"]}
+        judged = said & {"better", "worse"}
+        if self.why_not or said == {"not comparable"}:
             return "not comparable"
-        said = {row["verdict"] for row in self.rows} & {"better", "worse"}
-        if said:
-            return "mixed" if len(said) == 2 else said.pop()
-        judged = [row["verdict"] for row in self.rows if row["arm"]]
-        return "identical" if judged and set(judged) == {"identical"} else "cannot tell"
+        if judged:
+            return "mixed" if len(judged) == 2 else judged.pop()
+        return "identical" if said == {"identical"} else "cannot tell"
 
     def as_dict(self) -> dict:
         return {
@@ -62,19 +62,19 @@ def compare(*runs) -> Comparison:
         runs: names of runs (any unique part of the id, or "latest"). A list of names is one arm, the seeds of one
             recipe. More than two runs that are not in lists are put into arms by their config.
     Raises:
-        JournalError: an unknown or ambiguous name, or fewer than two runs.
+        JournalError: an unknown or ambiguous name, fewer than two runs, or a run named twice.
     """
     arms = [[store.find(name) for name in ([arm] if isinstance(arm, str) else arm)] for arm in runs]
-    if len(arms) > 2 and all(len(arm) == 1 for arm in arms):
-        recipes: dict[str, list[dict]] = {}
-        for (run,) in arms:
-            recipes.setdefault(f"{run['notebook']} {run['profile']} {run['config_hash']}", []).append(run)
-        arms = list(recipes.values())
     everyone = [run for arm in arms for run in arm]
-    if len(everyone) < 2:
-        raise store.JournalError("compare needs two runs or more, or lists of them")
     if len({run["run_id"] for run in everyone}) < len(everyone):
         raise store.JournalError("the same run is named twice; a run cannot be compared with itself")
+    if len(runs) > 2 and all(isinstance(name, str) for name in runs):
+        recipes: dict[str, list[dict]] = {}
+        for run in everyone:
+            recipes.setdefault(f"{run['notebook']} {run['profile']} {run['config_hash']}", []).append(run)
+        arms = list(recipes.values())
+    if len(arms) < 2 or not all(arms):
+        raise store.JournalError("compare needs two runs, or two recipes with one run or more each")
     return judge(arms)
 
 
@@ -85,58 +85,91 @@ def judge(arms: list[list[dict]]) -> Comparison:
     for run in [run for arm in arms for run in arm][1:]:
         if why := comparable(first[0], run):
             return Comparison(arms, why, changed)
+    for arm in arms:
+        for run in arm[1:]:
+            inside = {name: pair for name, pair in changes.between(arm[0], run).items() if name != "seed"}
+            if inside:
+                return Comparison(
+                    arms, f"the runs of one recipe differ in more than the seed: {changes.describe(inside)}"
+                )
     rows = []
-    for name, metric in first[0]["metrics"].items():
-        shared = all(name in run["metrics"] for arm in arms for run in arm)
-        if shared and metric["better"] and metric["kind"] == "result":
-            values = [[run["metrics"][name]["final"] for run in arm] for arm in arms]
-            if all(isinstance(value, (int, float)) for arm in values for value in arm):
-                rows += _rows(name, arms, values)
+    for name in {name: None for arm in arms for run in arm for name in run["metrics"]}:
+        found = [run["metrics"].get(name) for arm in arms for run in arm]
+        if any(metric and metric["better"] and metric["kind"] == "result" for metric in found):
+            rows += _rows(name, arms)
     _correct(rows, first[0]["metrics"])
     return Comparison(arms, "", changed, rows)
 
 
-def _rows(name: str, arms: list[list[dict]], values: list[list[float]]) -> list[dict]:
-    rows = []
-    for position, (arm, own) in enumerate(zip(arms, values, strict=True)):
+def _rows(name: str, arms: list[list[dict]]) -> list[dict]:
+    """One row per arm; the further ones with what they are against the first."""
+    rows, values = [], []
+    for position, arm in enumerate(arms):
+        metrics = [run["metrics"].get(name) for run in arm]
+        own = [metric["final"] for metric in metrics if metric and isinstance(metric["final"], (int, float))]
+        values.append(own)
         row = {
-            "metric": name, "arm": position, "n": len(own), "mean": statistics.mean(own),
-            "sd": statistics.stdev(own) if len(own) > 1 else None, "range": [min(own), max(own)],
+            "metric": name, "arm": position, "n": len(own), "mean": statistics.mean(own) if own else None,
+            "sd": statistics.stdev(own) if len(own) > 1 else None, "range": [min(own), max(own)] if own else None,
             "difference": None, "interval": None, "p": None, "test": "", "verdict": "", "why": "",
         }  # fmt: skip
-        if position:
-            row["difference"] = row["mean"] - statistics.mean(values[0])
-            _decide(row, name, arms[0], arm, values[0], own)
         rows.append(row)
+        if position == 0:
+            continue
+        why = _not_judged(name, [*arms[0], *arm])
+        if why:
+            row.update(verdict="not comparable", why=why)
+        else:
+            row.update(verdict="cannot tell", difference=row["mean"] - statistics.mean(values[0]))
+            _decide(row, name, arms[0], arm, values[0], own)
     return rows
+
+
+def _not_judged(name: str, runs: list[dict]) -> str:
+    """Why a metric of these runs cannot be compared; "" when it can."""
+    metrics = [run["metrics"].get(name) for run in runs]
+    for run, metric in zip(runs, metrics, strict=True):
+        if metric is None:
+            return f"not in run {run['run_id']}"
+        if not isinstance(metric["final"], (int, float)):
+            return f"{metric['final']} in run {run['run_id']}"
+    for key, what in (("unit", "unit"), ("better", "direction"), ("kind", "kind"), ("items", "evaluation set")):
+        if len({metric.get(key) for metric in metrics} - ({None} if key == "items" else set())) > 1:
+            return f"other {what}"
+    return ""
 
 
 def _decide(row: dict, name: str, first: list[dict], second: list[dict], old: list[float], new: list[float]) -> None:
     """Fill in interval, p and test, or say why nobody can tell."""
-    row["verdict"] = "cannot tell"
-    if not all(same_items(first[0], run, name) for run in (*first, *second)):
-        row.update(verdict="not comparable", why="other evaluation set")
-    elif len(first) == len(second) == 1 and old == new:
-        row["verdict"] = "identical"
-    elif len(first) == len(second) == 1:
-        _one_against_one(row, name, first[0], second[0])
-    elif min(len(first), len(second)) < SEEDS:
-        row["why"] = f"too few seeds: {len(first)} against {len(second)}, {SEEDS} each are needed"
+    if len(first) == len(second) == 1:
+        return _one_against_one(row, name, first[0], second[0])
+    seeds = [{run["seed"] for run in arm} - {None} for arm in (first, second)]
+    counts = [len(seeds[0]), len(seeds[1])]
+    if min(counts) < SEEDS:
+        row["why"] = f"too few seeds: {counts[0]} against {counts[1]}, {SEEDS} different ones each are needed"
+    elif counts != [len(first), len(second)]:
+        row["why"] = "a seed stands twice in one recipe: its runs are not independent"
+    elif max(row["sd"], statistics.stdev(old)) <= ROUNDING * abs(row["mean"]):
+        row["why"] = "no spread over seeds to judge by"
     else:
-        by_seed = [
-            {run["seed"]: value for run, value in zip(*arm, strict=True)} for arm in ((first, old), (second, new))
-        ]
-        paired = by_seed[0].keys() == by_seed[1].keys() and len(by_seed[0]) == len(first) == len(second)
+        paired = seeds[0] == seeds[1]
         if paired:
-            old, new = ([arm[seed] for seed in sorted(by_seed[0])] for arm in by_seed)
+            old, new = (
+                [value for _, value in sorted(zip([run["seed"] for run in arm], values, strict=True))]
+                for arm, values in ((first, old), (second, new))
+            )
         low, high, p = stats.mean_difference(old, new, paired)
-        test = "paired t test over seeds" if paired else "Welch's t test over seeds"
-        row.update(interval=[low, high], p=p, test=test)
+        row.update(
+            interval=[low, high], p=p, test="paired t test over seeds" if paired else "Welch's t test over seeds"
+        )
+    return None
 
 
 def _one_against_one(row: dict, name: str, first: dict, second: dict) -> None:
     items = [_items(run, name) for run in (first, second)]
-    if all(scores is not None for scores in items):
+    if row["difference"] == 0 and items[0] == items[1]:
+        row["verdict"] = "identical"
+    elif all(scores is not None for scores in items):
         old, new = (np.asarray(scores, float) for scores in items)
         low, high = stats.bootstrap_mean(new - old, RESAMPLING_SEED)
         if set(np.unique([old, new])) <= {0.0, 1.0}:
@@ -144,22 +177,26 @@ def _one_against_one(row: dict, name: str, first: dict, second: dict) -> None:
         else:
             p, test = stats.paired_permutation(old, new, RESAMPLING_SEED), "paired permutation"
         row.update(interval=[low, high], p=p, test=f"{test}, {len(old)} items", why="speaks for these two runs")
-        return
+    else:
+        _by_reference_spread(row, name, first)
+
+
+def _by_reference_spread(row: dict, name: str, first: dict) -> None:
+    """Two single runs differ by sqrt(2) sd, and the sd is known from the reference's seeds only."""
     spread = store.spread(first["notebook"], first["profile"])
-    known = spread["metrics"].get(name) if spread and spread["data_hash"] == first["data_hash"] else None
-    if known is None:
+    known = spread["metrics"].get(name) if spread and belongs(spread, first) else None
+    if known is None or not all(isinstance(value, (int, float)) for value in known):
         row["why"] = "one run each, and no spread over seeds or items to judge by"
         return
     sd, n = statistics.stdev(known), len(known)
-    if sd == 0:
+    if sd <= ROUNDING * abs(statistics.mean(known)):
         row["why"] = "all seeds of the reference gave the same value: no spread to judge by"
         return
-    # Two single runs differ by sqrt(2) sd; the spread itself is known from n seeds only.
-    wide = sd * 2**0.5 / (1 + 1 / n) ** 0.5
-    half = stats.prediction_half_width(wide, n)
+    test = stats.Deviation(abs(row["difference"]), sd * 2**0.5 / (1 + 1 / n) ** 0.5, n)  # its scale is sd sqrt(2)
+    half = test.allowed()
     row.update(
         interval=[row["difference"] - half, row["difference"] + half],
-        p=stats.prediction_p(abs(row["difference"]), wide, n),
+        p=test.p,
         test=f"spread of the reference's {n} seeds",
         why="if both spread like the reference",
     )
@@ -180,47 +217,54 @@ def _correct(rows: list[dict], metrics: dict) -> None:
 
 
 def render(found: Comparison) -> str:
-    """The comparison as Markdown: what changed and why, then a table."""
+    """The comparison as Markdown: what changed and why, then a table, then the verdict."""
     parts = []
     for position, arm in enumerate(found.arms):
         letter, seeds = chr(65 + position), ", ".join(str(run["seed"]) for run in arm)
         parts.append(f"**{letter}** {escape(', '.join(run['run_id'] for run in arm))} (seed {escape(seeds)})\n")
-        if position:
+        if position and found.changed:
             parts.append(f"Different from A: {escape(changes.describe(found.changed[position - 1])) or 'nothing'}\n")
             if arm[0]["changed_from"] in [run["run_id"] for run in found.arms[0]]:
                 parts.append(f"Changed: {escape(arm[0]['change'])}. Why: {escape(arm[0]['reason'])}\n")
     if found.why_not:
         return "\n".join([*parts, f"**Not comparable:** {escape(found.why_not)}.\n"])
     pair = [len(arm) for arm in found.arms] == [1, 1]
-    rows = [_pair_row(*both) for both in _in_twos(found.rows)] if pair else [_seeds_row(row) for row in found.rows]
+    twos = zip(found.rows[::2], found.rows[1::2], strict=True) if pair else ()
+    rows = [[a["metric"], a["mean"], b["mean"], *_judged(b)] for a, b in twos] or [
+        _seeds_row(row) for row in found.rows
+    ]
     headers = ["metric", "A", "B"] if pair else ["metric", "", "n", "mean", "sd", "range"]
-    reasons: dict[str, list[str]] = {}
-    for row in found.rows:
-        if row["why"]:
-            reasons.setdefault(f"{row['verdict']}, {row['why']}", []).append(row["metric"])
-    notes = [f"{escape(reason)}: {escape(', '.join(names), 500)}.\n" for reason, names in reasons.items()]
     tests = sorted({row["test"] for row in found.rows if row["test"]})
     if tests:
         count = sum(row["p"] is not None for row in found.rows)
         parts.append(f"Test: {escape('; '.join(tests))}. Holm's correction over {count} tests.\n")
-    headers += ["difference", "95 % interval", "p", "verdict"]
-    return "\n".join([*parts, table(rows, headers), *notes, f"**Verdict: {found.verdict}.**\n"])
+    parts.append(table(rows, [*headers, "difference", "95 % interval (alone)", "p", "verdict"]))
+    reasons: dict[str, list[str]] = {}
+    for row in found.rows:
+        if row["why"]:
+            reasons.setdefault(f"{row['verdict']}, {row['why']}", []).append(row["metric"])
+    parts += [f"{escape(reason)}: {escape(', '.join(names), 500)}.\n" for reason, names in reasons.items()]
+    return "\n".join([*parts, f"**Verdict: {_verdict(found)}.**\n"])
 
 
-def _in_twos(rows: list[dict]) -> list[tuple[dict, dict]]:
-    """(row of A, row of B) per metric, for one run against one."""
-    return list(zip(rows[::2], rows[1::2], strict=True))
-
-
-def _pair_row(first: dict, second: dict) -> list:
-    return [first["metric"], first["mean"], second["mean"], *_judged(second)]
+def _verdict(found: Comparison) -> str:
+    """The verdict with the metrics it rests on: one better metric of ten is not a better model."""
+    named = []
+    for word in ("better", "worse"):
+        names = {row["metric"]: None for row in found.rows if row["verdict"] == word}
+        named += [f"{word} on {escape(', '.join(names), 500)}"] if names else []
+    others = {row["metric"] for row in found.rows if row["verdict"] in ("cannot tell", "identical", "not comparable")}
+    return (
+        "; ".join([*named, f"no more can be told of {len(others)} others"] if others else named)
+        if named
+        else found.verdict
+    )
 
 
 def _seeds_row(row: dict) -> list:
-    low, high = (number(value) for value in row["range"])
+    low, high = (number(value) for value in row["range"] or (None, None))
     reach = low if low == high else f"{low} to {high}"
-    spread = [row["n"], row["mean"], "–" if row["sd"] is None else row["sd"], reach]
-    return [row["metric"], chr(65 + row["arm"]), *spread, *_judged(row)]
+    return [row["metric"], chr(65 + row["arm"]), row["n"], number(row["mean"]), number(row["sd"]), reach, *_judged(row)]
 
 
 def _judged(row: dict) -> list:

@@ -16,9 +16,12 @@ def check_kind(kind: str) -> None:
 def predict(record: dict, name: str, value, unit: str, kind: str = "result") -> None:
     """Write a prediction into the record. Raises JournalError when the metric has been measured already."""
     check_kind(kind)
+    value = plain(value)
+    if not isinstance(value, (int, float)):
+        raise JournalError(f"a prediction is a finite number, not {value!r}")
     if name in record["metrics"]:
         raise JournalError(f"{name} has been measured already; a prediction comes before the measurement")
-    record["predictions"][name] = {"predicted": plain(value), "measured": None, "unit": unit, "kind": kind}
+    record["predictions"][name] = {"predicted": value, "measured": None, "unit": unit, "kind": kind}
 
 
 def update(record: dict, name: str, value, step=None, unit=None, better=None, kind=None) -> None:
@@ -53,6 +56,7 @@ def update(record: dict, name: str, value, step=None, unit=None, better=None, ki
             raise JournalError(f"{name} was logged with {key} {known[key]!r} before, now {given!r}")
     known["count"] += 1
     known["final"] = value
+    known.pop("items", None)  # they were of the value before
     if known["better"] and isinstance(value, (int, float)) and _beats(value, known["best"], known["better"]):
         known["best"], known["best_step"] = value, plain(step)
     if predicted is not None:

@@ -116,8 +116,9 @@ def reference(notebook: str, profile: str) -> dict | None:
     for folder in (journal_dir(), ROOT / "journal"):
         path = folder / "reference.json"
         run_id = read_json(path).get(f"{notebook}/{profile}") if path.is_file() else None
-        if run_id is not None:
-            return read_json(folder / "runs" / run_id / "run.json")
+        record = folder / "runs" / str(run_id) / "run.json"
+        if record.is_file():  # `verify` tells when it is gone
+            return read_json(record)
     return None
 
 

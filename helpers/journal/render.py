@@ -51,7 +51,7 @@ def predictions(record: dict) -> str:
     rows = []
     for name, p in record["predictions"].items():
         ratio = None
-        if isinstance(p["measured"], (int, float)) and p["predicted"]:
+        if all(isinstance(p[key], (int, float)) for key in ("measured", "predicted")) and p["predicted"]:
             ratio = p["measured"] / p["predicted"]
         rows.append([name, p["predicted"], p["measured"], p["unit"], "–" if ratio is None else f"{ratio:.2f}"])
     return table(rows, ["prediction", "predicted", "measured", "unit", "measured / predicted"])
@@ -80,7 +80,9 @@ def heading(record: dict) -> str:
 def block(record: dict) -> str:
     """What the journal has of a closed run: an entry, or one line where there is nothing new to read."""
     default = "line" if record["status"] == "superseded" or _old_abandoned(record) else "entry"
-    return line(record) if record.get("told", default) == "line" else entry(record)
+    if record["status"] == "finished":
+        default = record.get("told", default)
+    return line(record) if default == "line" else entry(record)
 
 
 def _old_abandoned(record: dict) -> bool:
@@ -116,9 +118,7 @@ def entry(record: dict) -> str:
     if record.get("agreement"):
         parts.append(f"**Against the reference.** {summary(record['agreement'])}\n")
     if record.get("write_error"):
-        parts.append(
-            f"**Disk.** Some writes failed on the way ({escape(record['write_error'])}); all was written at the end.\n"
-        )
+        parts.append(disk(record))
     parts.append(provenance(record))
     parts.append(f"<!-- end {run_id} -->\n")
     return "\n".join(parts)
@@ -127,10 +127,14 @@ def entry(record: dict) -> str:
 def line(record: dict) -> str:
     """The journal's one line: for a run that agrees with its reference, or that a newer one took the place of."""
     said = record["status"]
-    if found := record.get("agreement"):
+    if found := record.get("agreement") if record["status"] == "finished" else None:
         verb = "identical to" if found["verdict"] == "identical" else "agrees with"
         said = f"{verb} {found['reference']}, {found['agree']} of {found['of']}"
     return f"\n- {heading(record)}: {said} (record: runs/{record['run_id']}/)\n"
+
+
+def disk(record: dict) -> str:
+    return f"**Disk.** Some writes failed on the way ({escape(record['write_error'])}); all was written at the end.\n"
 
 
 def changed(record: dict) -> str:
@@ -153,7 +157,10 @@ def outcome(record: dict) -> str:
                 low, high = row["interval"]
                 between = f", 95 % interval {low:+.3g} to {high:+.3g}; {row['test']}"
             why = f"; {row['why']}" if row["why"] else ""
-            said.append(f"{escape(row['metric'])} {row['verdict']} ({row['difference']:+.3g}{escape(between + why)})")
+            difference = "" if row["difference"] is None else f"{row['difference']:+.3g}"
+            said.append(
+                f"{escape(row['metric'])} {row['verdict']} ({escape((difference + between + why).lstrip('; '))})"
+            )
     return f"**Outcome.** {'. '.join(said) or 'No metric that both runs have is judged'}.\n"
 
 
@@ -187,15 +194,26 @@ def agreement(found: dict) -> str:
         said = row["verdict"] + (f" ({row['why']})" if row["why"] else "")
         if row["what"] == "timing":
             ratio = row["difference"]
-            difference, tolerance = "–" if ratio is None else f"{ratio:.2f}x", ""
+            difference, allowed = "–" if ratio is None else f"{ratio:.2f}x", ""
         else:
-            unit = " sd" if row.get("unit") == "sd" else ""
-            difference = "–" if row["difference"] is None else f"{row['difference']:.3g}{unit}"
-            tolerance = "" if row["tolerance"] is None else f"± {row['tolerance']:.3g}{unit}"
-        values = [number(row["reference"]), number(row["now"])] if row["what"] != "figure" else ["", ""]
+            difference = "–" if row["difference"] is None else f"{row['difference']:+.3g}" if row["difference"] else "0"
+            allowed = _allowed(row)
+        values = [number(row["reference"]), number(row["now"])]
+        if row["what"] == "figure":
+            values = ["", ""]
+            difference = f"{row['difference']:.2g} {row['unit']}" if row["difference"] else difference
         name = f"{row['name']} ({row['what']})" if row["what"] != "metric" else row["name"]
-        rows.append([name, *values, difference, tolerance, said])
-    return table(rows, ["", "reference", "now", "difference", "tolerance", "verdict"])
+        rows.append([name, *values, difference, allowed, said])
+    return table(rows, ["", "reference", "now", "difference", "allowed", "verdict"])
+
+
+def _allowed(row: dict) -> str:
+    """Between which values a metric agrees; up to how many standard deviations a figure does."""
+    if row["tolerance"] is None:
+        return ""
+    if row["what"] == "figure":
+        return f"up to {row['tolerance']:.2g} sd"
+    return f"{number(row['mean'] - row['tolerance'])} to {number(row['mean'] + row['tolerance'])}"
 
 
 def provenance(record: dict) -> str:
@@ -238,5 +256,7 @@ def closing(record: dict) -> str:
         parts.append(outcome(record))
     if record["decision"]:
         parts.append(f"**Decision.** {record['decision']}\n")
+    if record.get("write_error"):
+        parts.append(disk(record))
     parts.append(f"Written to the journal as run `{record['run_id']}`.")
     return "\n".join(parts)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import copy
+import math
 import os
 import sys
 import time
@@ -63,8 +65,15 @@ class Run:
             kind: "result" is compared when the notebook is re-run, "timing" depends on the machine.
         """
         self._check_open()
+        metrics, step = store.plain(metrics), store.plain(step)
+        known = {name: self.record[name] for name in ("metrics", "predictions")}
+        draft = {
+            part: {name: dict(values[name]) for name in metrics if name in values} for part, values in known.items()
+        }
         for name, value in metrics.items():
-            logged.update(self.record, name, value, step, unit, better, kind)
+            logged.update(draft, name, value, step, unit, better, kind)
+        for part in known:  # all of them were taken, so all are kept
+            known[part].update(draft[part])
         self._event("log", step=step, metrics=metrics, unit=unit, better=better, kind=kind)
 
     def per_item(self, metric: str, values, *, items: str) -> None:
@@ -77,9 +86,12 @@ class Run:
         self._check_open()
         values = [float(value) for value in store.plain(values)]
         known = self.record["metrics"].get(metric)
-        if known is None or not values or abs(sum(values) / len(values) - known["final"]) > 1e-6:
-            mean = f"{sum(values) / len(values):g}" if values else "nothing"
-            raise JournalError(f"the items' mean is {mean}, {metric} was logged as {known and known['final']}")
+        mean = math.fsum(values) / len(values) if values else None
+        final = known["final"] if known else None
+        if not (mean is not None and isinstance(final, (int, float)) and math.isclose(mean, final, rel_tol=1e-6)):
+            raise JournalError(
+                f"the items' mean is {mean}, {metric} was logged as {final}; log the mean of the items first"
+            )
         known["items"] = items
         self._write(self.folder / "items" / f"{metric}.json", paths.json_text({"items": items, "values": values}))
         self._event("items", metric=metric, items=items)
@@ -153,30 +165,34 @@ class Run:
         """
         if self.record["status"] != "running":
             return
-        before = dict(self.record)
-        if error is not None:
-            self.record["error"] = {"type": type(error).__name__, "message": str(error)[:2000]}
-        self.record["status"] = status
-        self.record["seconds"] = round(time.perf_counter() - self._started, 1)
-        self.record["resources"]["peak_memory_mb"] = provenance.peak_memory_mb()
-        self._close_code()
-        if status == "finished":
-            self._judge()
+        before = copy.deepcopy(self.record)
         try:
+            if error is not None:
+                self.record["error"] = {"type": type(error).__name__, "message": str(error)[:2000]}
+            self.record["status"] = status
+            self.record["seconds"] = round(time.perf_counter() - self._started, 1)
+            self.record["resources"]["peak_memory_mb"] = provenance.peak_memory_mb()
+            self._close_code()
             for path in list(self._missing):
                 paths.write_atomic(path, self._missing[path])
                 del self._missing[path]
+            self._events.flush()
+            if status == "finished":
+                self._judge()
+            told = render.block(store.plain(self.record))  # as the file has it
             store.write(self.folder, self.record)
-            store.append(render.block(store.plain(self.record)))  # as the file has it
-            self._events.write("end", status=status, error=self.record["error"])
-        except (OSError, JournalError) as failed:
+            store.append(told)
+        except BaseException as failed:  # Ctrl-C, too: the run stays open and can be closed again
+            self.record.clear()
             self.record.update(before)
-            if isinstance(failed, JournalError):
+            if not isinstance(failed, OSError):
                 raise
             raise JournalError(
                 f"the record of run {self.record['run_id']} cannot be written: {failed.strerror}. Its numbers are "
                 "still in memory: make room on the disk, then run this cell again"
             ) from failed
+        ending = ("status", "error", "verdict", "decision")
+        self._event("end", **{name: self.record[name] for name in ending})
         self._events.close()
         atexit.unregister(self.close_at_exit)
 

@@ -16,7 +16,16 @@ def fill(record: dict, text: str, values: dict) -> str:
     Raises:
         JournalError: a field names something that is in neither.
     """
-    return string.Formatter().vformat(text, (), _Names(record, values))
+    try:
+        return _Formatter().vformat(text, (), _Names(record, values))
+    except IndexError:
+        raise JournalError(f"every field of a sentence has a name, as in {{val_loss:.2f}}: {text!r}") from None
+
+
+class _Formatter(string.Formatter):
+    def convert_field(self, value, conversion):
+        # Escaped text must not be escaped once more: {x!r} would undo it.
+        return value if isinstance(value, str) else super().convert_field(value, conversion)
 
 
 class _Names(dict):
@@ -51,7 +60,7 @@ class _Space:
 
 def _sayable(value):
     """Numbers as they are, so that a sentence can format them; everything else as escaped text."""
-    if value in ("nan", "inf", "-inf"):  # as records hold them
+    if isinstance(value, str) and value in ("nan", "inf", "-inf"):  # as records hold them
         return float(value)
     if isinstance(value, numbers.Real):
         return value

@@ -42,7 +42,8 @@ def mend() -> list[str]:
     with store.locked():
         records, _ = _records()
         before = _journal()
-        after, mended = _untangled(before, records)
+        # A Windows checkout may have given it other line ends.
+        after, mended = _untangled(_lines(before.replace("\r\n", "\n"), records), records)
         if after != before:
             paths.write_atomic(journal_dir() / "journal.md", after)
         missing = [record for record in records.values() if not _told(record, after)]
@@ -51,32 +52,52 @@ def mend() -> list[str]:
     return mended + [record["run_id"] for record in missing]
 
 
+def _lines(journal: str, records: dict[str, dict]) -> str:
+    """The journal with every one-line entry as its record has it."""
+
+    def again(match: re.Match) -> str:
+        record = records.get(match[1])
+        return match[0] if record is None or record["status"] == "running" else render.block(record)
+
+    return _LINE.sub(again, journal)
+
+
 def _untangled(journal: str, records: dict[str, dict]) -> tuple[str, list[str]]:
     """(journal with every damaged stretch written again, ids of the runs in them)."""
-    kept, mended, position = [], [], 0
-    begin, ids, open_ids = None, [], set()
-    for marker in _MARKER.finditer(journal):
+    markers = [m for m in _MARKER.finditer(journal) if m[2] in records]
+    ended = {m[2] for m in markers if m[1] == "end"}
+    kept, mended, position, ids, waiting = [], [], 0, set(), set()
+    for number, marker in enumerate(markers):
         kind, run_id = marker[1], marker[2]
-        if run_id not in records:
+        if not ids:
+            begin = marker.start() - (kind == "entry" and marker.start() > 0)  # an entry begins with an empty line
+        ids.add(run_id)
+        waiting = waiting | {run_id} if kind == "entry" and run_id in ended else waiting - {run_id}
+        following = markers[number + 1] if number + 1 < len(markers) else None
+        if waiting and following:
             continue
-        if kind == "entry":
-            begin = begin if open_ids else marker.start() - 1  # an entry begins with an empty line
-            ids = [run_id] if not open_ids else [*ids, run_id]
-            open_ids.add(run_id)
-            continue
-        open_ids.discard(run_id)
-        if open_ids or begin is None:
-            continue
-        end = marker.end() + 1
-        stretch, blocks = journal[begin:end], [render.block(records[name]) for name in sorted(set(ids))]
+        if kind == "end" or run_id in ended:
+            end = marker.end() + 1
+        else:  # torn off: it goes on to whatever comes next
+            end = following.start() - 1 if following else len(journal)
+        stretch, blocks = journal[begin:end], [render.block(records[name]) for name in sorted(ids)]
         if stretch != "".join(blocks):
-            ours = {line for block in blocks for line in block.splitlines()}
-            foreign = [line for line in stretch.splitlines() if line not in ours]
-            kept += [journal[position:begin], *blocks, *(f"\n{line}\n" for line in foreign)]
-            mended += sorted(set(ids))
+            kept += [journal[position:begin], *blocks, _foreign(stretch, blocks)]
+            mended += sorted(ids)
             position = end
-        begin = None
+        ids, waiting = set(), set()
     return "".join([*kept, journal[position:]]), mended
+
+
+def _foreign(stretch: str, blocks: list[str]) -> str:
+    """The lines of a damaged stretch that belong to none of its entries: the reader's own, as they stood."""
+    ours = {line for block in blocks for line in block.splitlines() if line.strip()}
+    # Half a line of ours, as a full disk leaves it at the end, is ours.
+    whole = [line for line in stretch.split("\n")]
+    if whole and any(line.startswith(whole[-1]) for line in ours):
+        whole.pop()
+    kept = "\n".join(line for line in whole if line not in ours).strip("\n")
+    return f"\n{re.sub(chr(10) * 3 + '+', chr(10) * 2, kept)}\n" if kept.strip() else ""
 
 
 def _journal() -> str:
@@ -87,9 +108,9 @@ def _journal() -> str:
 
 def _told(record: dict, journal: str) -> bool:
     """Running ones are not in the journal yet."""
-    return (
-        record["status"] == "running" or f"<!-- entry {record['run_id']} " in journal or render.block(record) in journal
-    )
+    run_id = record["run_id"]
+    both = f"<!-- entry {run_id} " in journal and f"<!-- end {run_id} " in journal
+    return record["status"] == "running" or both or render.block(record) in journal
 
 
 def _records() -> tuple[dict[str, dict], list[str]]:
@@ -101,12 +122,11 @@ def _records() -> tuple[dict[str, dict], list[str]]:
             found.append(f"{where} has no run.json: the run was killed before it began; delete the folder")
             continue
         try:
-            record = read_json(folder / "run.json")
+            record = records[folder.name] = read_json(folder / "run.json")
             events, torn = store.read_events(folder)
         except (ValueError, OSError) as error:
             found.append(f"{where}: {error}")
             continue
-        records[folder.name] = record
         if record.get("run_id") != folder.name:
             found.append(f"{where}/run.json says it is run {record.get('run_id')}")
         if torn and record["status"] == "running":
@@ -122,6 +142,13 @@ def _changed(where: str, record: dict, events: list[dict]) -> list[str]:
     except (KeyError, ValueError) as error:
         return [f"{where}/events.jsonl does not fit together: {error!r}"]
     names = [name for name in ("predictions", "metrics", "figures") if again[name] != record[name]]
+    first = events[0] if events else {}
+    names += [name for name in ("config", "seed") if first.get(name) != record[name]]
+    if record["status"] == "finished" and again["notes"] != record["notes"]:
+        names.append("notes")
+    last = events[-1] if events else {}
+    if last.get("event") == "end":  # not there when the disk was full at the very end
+        names += [name for name in ("verdict", "decision") if last.get(name, record[name]) != record[name]]
     return [f"{where}/run.json: its {name} are not those of its events.jsonl; restore both with git" for name in names]
 
 
@@ -136,7 +163,7 @@ def _entries(records: dict[str, dict]) -> list[str]:
     for run_id, times in Counter(run_id for run_id, _ in blocks).items():
         if times > 1:
             found.append(f"journal.md has {times} entries for {run_id}; delete all but one")
-    for run_id in set(re.findall(r"<!-- (?:entry|end) (\S+)", journal)) - {run_id for run_id, _ in blocks}:
+    for run_id in (records.keys() & set(re.findall(r"<!-- (?:entry|end) (\S+)", journal))) - {i for i, _ in blocks}:
         found.append(f"journal.md: the entry of {run_id} is torn, as by a merge of two branches; `verify --mend`")
     for record in records.values():
         if not _told(record, journal):
@@ -187,11 +214,14 @@ def _references() -> list[str]:
         record = journal_dir() / "runs" / run_id / "run.json"
         if not record.is_file():
             found.append(f"reference.json: {key} is run {run_id}, which has no record")
-        elif read_json(record)["status"] != "finished":
-            found.append(f"reference.json: {key} is run {run_id}, which is {read_json(record)['status']}")
-        elif (spread := store.spread(*key.split("/"))) and not agreement.belongs(spread, read_json(record)):
-            number = key[:2]
-            found.append(f"spread of {key}: config or data is not the reference's; `make bench ARGS='spread {number}'`")
+            continue
+        record = read_json(record)
+        if record["status"] != "finished":
+            found.append(f"reference.json: {key} is run {run_id}, which is {record['status']}")
+        spread = journal_dir() / "spread" / f"{key.replace('/', '-')}.json"
+        if spread.is_file() and not agreement.belongs(read_json(spread), record):
+            remedy = f"make bench ARGS='spread {key[:2]} --profile {record['profile']}'"
+            found.append(f"spread/{spread.name}: config or data is not the reference's; `{remedy}` measures it again")
     return found
 
 

@@ -17,7 +17,7 @@ SCRIPT = """
 import contextlib, io, json, time
 from helpers import journal
 
-starts, logs, figures = [], [], []
+starts, logs = [], []
 with contextlib.redirect_stdout(io.StringIO()):
     journal.start("03_gpt", seed=1).finish(verdict="warm")
     for _ in range(5):
@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
         for name, values in json.loads(done.stdout).items():
             found[name] += values
     for name, values in found.items():
-        unit = "s" if name.endswith("seconds") and not name.endswith("microseconds") else "µs"
+        unit = {"start_seconds": "s", "log_microseconds": "µs"}[name]
         run.log(**{name: statistics.median(values)}, unit=unit, kind="timing")
         run.log(**{f"{name}_slowest": max(values)}, unit=unit, kind="timing")
     run.finish(

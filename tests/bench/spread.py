@@ -55,18 +55,33 @@ def measure(notebook: course.Notebook, more_seeds) -> None:
     records, figures = [], []
     for seed in seeds:
         record, plotted = one(notebook, seed)
-        if record["seed"] is None:
-            raise SystemExit(f"{notebook.name} uses no seed: its results are the same at every run")
+        fixed = ("config_hash", "data_hash", "code_hash")
+        different = [name for name in fixed if records and record[name] != records[0][name]]
+        if record["seed"] is None or record["seed"] in [r["seed"] for r in records] or different:
+            why = (
+                f"{', '.join(different)} changed while this ran" if different
+                else f"{notebook.name} uses no seed: its results are the same at every run" if record["seed"] is None
+                else f"seed {record['seed']} stands twice in --seeds or is the notebook's own"
+            )  # fmt: skip
+            run.close("failed", ValueError(why))
+            raise SystemExit(f"error: {why}")
         print(f"{notebook.name}, seed {record['seed']}: {record['seconds']:.0f} s", flush=True)
         records.append(record)
         figures.append(plotted)
     first = records[0]
-    different = [
-        r["run_id"] for r in records if any(r[k] != first[k] for k in ("config_hash", "data_hash", "code_hash"))
-    ]
-    if different:
-        raise SystemExit(f"config, data or code changed while this ran: {', '.join(different)}")
-    same = ("notebook", "profile", "config_hash", "data_hash", "code_hash", "commit", "device", "numerics", "threads")
+    same = (
+        "run_id",
+        "dirty",
+        "notebook",
+        "profile",
+        "config_hash",
+        "data_hash",
+        "code_hash",
+        "commit",
+        "device",
+        "numerics",
+        "threads",
+    )
     spread = {
         "format": store.FORMAT,
         **{name: first[name] for name in same},
@@ -76,12 +91,17 @@ def measure(notebook: course.Notebook, more_seeds) -> None:
             for name, metric in first["metrics"].items()
             if metric["kind"] == "result"
         },
-        "figures": {name: array_spread([plotted[name] for plotted in figures]) for name in figures[0]},
+        "figures": {
+            name: array_spread([plotted[name] for plotted in figures])
+            for name in figures[0]
+            # A curve whose length depends on the seed has no spread; re-runs are told that it was not measured.
+            if len({len(plotted.get(name, ())) for plotted in figures}) == 1
+        },
     }
     paths.write_json(paths.journal_dir() / "spread" / f"{notebook.name}-{profile_name}.json", spread)
     for name in notebook.headline:
         values = spread["metrics"].get(name)
-        if values:
+        if values and all(isinstance(value, (int, float)) for value in values):
             unit = first["metrics"][name]["unit"]
             run.log(**{f"{name}_mean": statistics.mean(values), f"{name}_sd": statistics.stdev(values)}, unit=unit)
             run.note(f"{name.replace('_', ' ')}, seed by seed: {', '.join(map(number, values))}.")
