@@ -13,7 +13,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from helpers import course, execution, run
+from helpers import course, execution, reproduce, run
 from helpers.journal import record as store
 from helpers.paths import ROOT
 
@@ -148,11 +148,50 @@ def test_ctrl_c_interrupts_the_run_and_leaves_nothing_half_written(workspace):
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
-    [(["--only", "42"], "03_gpt"), (["--profile", "huge"], "laptop"), (["--only", "01", "--from", "02"], "exclude")],
+    [
+        (["--only", "42"], "03_gpt"),
+        (["--profile", "huge"], "laptop"),
+        (["--only", "01", "--from", "02"], "exclude"),
+        (["--reproduce", "images/nothing.png", "--profile", "laptop"], "there are: 00_machine"),
+        (["--reproduce", "images/03_loss.png", "--only", "03"], "leave out --only"),
+    ],
 )
 def test_bad_usage_is_refused_with_the_choices(arguments, told, capsys):
     assert run.main(arguments) == 2
     assert told in capsys.readouterr().err
+
+
+def test_what_a_figure_needs_is_run_in_order():
+    name, made_by = reproduce.source("somewhere/images/03_loss.png", "laptop")
+    assert (name, made_by.name) == ("03_loss", "03_gpt")
+    assert [n.number for n in reproduce.chain(made_by)] == ["00", "01", "02", "03"]
+    assert [n.number for n in reproduce.chain(course.notebook("05"))] == ["00", "04", "05"]
+
+
+FIGURE = """
+from helpers import journal, plots
+run = journal.start("03_gpt", seed=1)
+fig, _ = plots.figure()
+run.figure("03_x", fig, data={"x": [1.0, %s]}, alt="two points")
+run.finish(verdict="done")
+"""
+
+
+def test_a_figure_that_is_not_the_same_is_told_with_both_pictures(workspace, capsys, monkeypatch):
+    made = notebook(workspace, FIGURE % 2)
+    assert execute(made, in_place=True) == 0
+    reference = store.latest("03_gpt", "smoke")["run_id"]
+    real = course.notebook
+    monkeypatch.setattr(course, "notebook", lambda name: made if name.startswith("03") else real(name))
+    monkeypatch.setattr(course, "NOTEBOOKS", (made, course.notebook("04")))
+    assert run.main(["--reproduce", "images/03_x.png"]) == 0
+    assert "03_x: identical" in capsys.readouterr().out
+    notebook(workspace, FIGURE % 3)
+    assert run.main(["--reproduce", "images/03_x.png"]) == 1
+    told = capsys.readouterr().out
+    assert "03_x: cannot compare, its spread over seeds was not measured" in told
+    for run_id in (reference, store.latest("03_gpt", "smoke")["run_id"]):
+        assert f"journal/runs/{run_id}/figures/03_x.png" in told
 
 
 def test_time_left_is_told_only_when_known():
