@@ -218,6 +218,19 @@ def test_a_rerun_that_agrees_is_one_line_and_one_that_differs_an_entry(workspace
     assert "Differs from" in text and "Since then: learning\\_rate 0.001 → 0.003" in text
 
 
+def test_a_long_table_folds_what_is_no_news_and_drops_nothing(workspace):
+    reference, again = run(), run(4.5)
+    for record in (reference, again):
+        record["metrics"] |= {f"m{i}": {"final": i, "unit": "s", "kind": "result"} for i in range(20)}
+    found = agreement.agree(again, reference, spread(reference, LOSSES))
+    shown, _, folded = render.agreement(found, ("m3",)).partition("<details><summary>20 more, all identical")
+    assert "differs" in shown and "m3, s" in shown and "m4, s" not in shown
+    names = [line.split(" ")[1] for line in (shown + folded).splitlines() if line.startswith("| ")]
+    assert sorted(name.strip(",").replace("\\", "") for name in names if name) == sorted(
+        row["name"] for row in found["rows"]
+    )
+
+
 # -- what was changed ------------------------------------------------------------------------------------------------
 
 

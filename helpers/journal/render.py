@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from .. import course
 from . import changes
 
+SHORT = 12  # rows; a longer table is folded where nothing in it is news
 _MARKUP = re.compile(r"([\\`*_{}\[\]|#!~$])")
 _TERMINAL = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?)")  # colours, cursor, window title
 _LINK = re.compile(r"\b(https?|ftp|mailto|xmpp)(?=:)|\bwww(?=\.)", re.IGNORECASE)
@@ -187,29 +189,42 @@ def summary(found: dict) -> str:
     return text
 
 
-def agreement(found: dict) -> str:
-    """The table that ends a notebook which was run again."""
-    rows = []
-    for row in found["rows"]:
+def agreement(found: dict, headline: tuple[str, ...] = ()) -> str:
+    """The table that ends a notebook which was run again.
+
+    Where it is long, what is identical and neither predicted nor in the `headline` is folded away.
+    """
+    rows = found["rows"]
+    folded = [row for row in rows if row["verdict"] == "identical" and row["name"] not in headline]
+    if not headline or len(rows) <= SHORT or len(folded) < 2:
+        return _agreement_table(rows)
+    shown = _agreement_table([row for row in rows if row not in folded])
+    inside = _agreement_table(folded)
+    return f"{shown}\n<details><summary>{len(folded)} more, all identical</summary>\n\n{inside}\n</details>\n"
+
+
+def _agreement_table(rows: list[dict]) -> str:
+    lines = []
+    for row in rows:
         said = row["verdict"] + (f" ({row['why']})" if row["why"] else "")
+        given = row["difference"]
+        values, allowed = [number(row["reference"]), number(row["now"])], _allowed(row)
         if row["what"] == "timing":
-            ratio = row["difference"]
-            difference, allowed = "–" if ratio is None else f"{ratio:.2f}x", ""
-        else:
-            difference = "–" if row["difference"] is None else f"{row['difference']:+.3g}" if row["difference"] else "0"
-            allowed = _allowed(row)
-        values = [number(row["reference"]), number(row["now"])]
-        if row["what"] == "figure":
+            difference = "–" if given is None else f"{given:.2f}x"
+        elif row["what"] == "figure":
             values = ["", ""]
-            difference = f"{row['difference']:.2g} {row['unit']}" if row["difference"] else difference
-        name = f"{row['name']} ({row['what']})" if row["what"] != "metric" else row["name"]
-        rows.append([name, *values, difference, allowed, said])
-    return table(rows, ["", "reference", "now", "difference", "allowed", "verdict"])
+            difference = "–" if given is None else f"{given:.2g} {row['unit']}" if given else "0"
+        else:
+            difference = "–" if given is None else f"{given:+.3g}" if given else "0"
+        unit = f", {row['unit']}" if row["what"] != "figure" and row.get("unit") else ""
+        kind = f" ({row['what']})" if row["what"] != "metric" else ""
+        lines.append([f"{row['name']}{unit}{kind}", *values, difference, allowed, said])
+    return table(lines, ["", "reference", "now", "difference", "allowed", "verdict"])
 
 
 def _allowed(row: dict) -> str:
     """Between which values a metric agrees; up to how many standard deviations a figure does."""
-    if row["tolerance"] is None:
+    if row["tolerance"] is None or row["what"] == "timing":
         return ""
     if row["what"] == "figure":
         return f"up to {row['tolerance']:.2g} sd"
@@ -247,7 +262,8 @@ def closing(record: dict) -> str:
     if record["predictions"]:
         parts += ["**Prediction against measurement**\n", predictions(record)]
     if found and not found["why"]:
-        parts += ["**Measured, and held against the reference run**\n", agreement(found), f"{summary(found)}\n"]
+        first = (*course.notebook(record["notebook"]).headline, *record["predictions"])
+        parts += ["**Measured, and held against the reference run**\n", agreement(found, first), f"{summary(found)}\n"]
     elif record["metrics"]:
         parts += ["**Measured**\n", metrics(record)] + ([f"{summary(found)}\n"] if found else [])
     if record["verdict"]:
