@@ -59,7 +59,7 @@ def start(
     profile = profiles.load()
     config = store.plain(config or {})
     here = provenance.machine()
-    code = provenance.used(provenance.code(entry.path))
+    code = provenance.code(entry.path)
     here["resources"]["process"] = _process(os.getpid())
     record = {
         "format": store.FORMAT,
@@ -75,7 +75,7 @@ def start(
         "config": config,
         "config_hash": sha256(json.dumps(config, sort_keys=True))[:16],
         "data_hash": data_hash or (sources.data_hash(*entry.sources) if entry.sources else None),
-        **code,
+        **provenance.used(code),
         **provenance.commit(),
         **here,
         "versions": provenance.versions(),
@@ -96,7 +96,7 @@ def start(
     _close_former(notebook)
     record["run_id"], folder = store.new_run(notebook)
     here["resources"]["process"] = _process(os.getpid())
-    run = _open = Run(folder, record)
+    run = _open = Run(folder, record, code)
     _watch_cells(run)
     _greet(record)
     return run

@@ -25,12 +25,11 @@ def predict(record: dict, name: str, value, unit: str, kind: str = "result") -> 
 
 
 def update(record: dict, name: str, value, step=None, unit=None, better=None, kind=None) -> None:
-    """Write one logged value into the record: start, best and its step, final, count, and what was predicted of it.
+    """Write one logged value (plain) into the record: start, best and its step, final, count, what was predicted of it.
 
     Raises:
         JournalError: no unit at the first time, or another unit, direction or kind than then.
     """
-    value = plain(value)
     known = record["metrics"].get(name)
     predicted = record["predictions"].get(name)
     if known is None:
@@ -44,7 +43,7 @@ def update(record: dict, name: str, value, step=None, unit=None, better=None, ki
         known = record["metrics"][name] = {
             "start": value,
             "best": value if better else None,
-            "best_step": plain(step) if better else None,
+            "best_step": step if better else None,
             "final": value,
             "unit": unit,
             "better": better,
@@ -58,7 +57,7 @@ def update(record: dict, name: str, value, step=None, unit=None, better=None, ki
     known["final"] = value
     known.pop("items", None)  # they were of the value before
     if known["better"] and isinstance(value, (int, float)) and _beats(value, known["best"], known["better"]):
-        known["best"], known["best_step"] = value, plain(step)
+        known["best"], known["best_step"] = value, step
     if predicted is not None:
         predicted["measured"] = value
 

@@ -55,9 +55,12 @@ def new_run(notebook: str) -> tuple[str, Path]:
 
 def plain(value):
     """`value` as JSON holds it: numpy and torch numbers become Python's, NaN and infinity become text."""
-    if isinstance(value, str):  # lone surrogates come from broken file names and data; no file takes them
+    kind = type(value)  # exact types first: this runs for every logged number
+    if kind is float:
+        return value if math.isfinite(value) else str(value)
+    if kind is str:  # lone surrogates come from broken file names and data; no file takes them
         return value if value.isascii() else value.encode("utf-8", errors="backslashreplace").decode("utf-8")
-    if value is None or isinstance(value, (bool, int)):
+    if value is None or kind is int or kind is bool:
         return value
     if isinstance(value, dict):
         return {plain(str(key)): plain(item) for key, item in value.items()}
@@ -65,8 +68,9 @@ def plain(value):
         return plain(value.tolist())
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else str(float(value))
+    for base in (bool, int, float, str):  # their subclasses
+        if isinstance(value, base):
+            return plain(base(value))
     raise TypeError(f"a record holds numbers, text, lists and dicts, not {type(value).__name__}: {value!r}")
 
 
@@ -203,9 +207,9 @@ class Events:
         self.pending = b""
 
     def write(self, event: str, **facts) -> None:
-        """Raises OSError when the disk takes no more; the event is kept for the next try."""
+        """Write `facts`, which are plain. Raises OSError when the disk takes no more; the event is kept for later."""
         seconds = round(time.perf_counter() - self._start, 3)
-        line = json.dumps({"seconds": seconds, "event": event, **plain(facts)}, ensure_ascii=False)
+        line = json.dumps({"seconds": seconds, "event": event, **facts}, ensure_ascii=False)
         self.pending += line.encode("utf-8") + b"\n"
         self.flush()
 

@@ -10,7 +10,7 @@ import sys
 import time
 import warnings
 
-from .. import course, paths
+from .. import paths
 from . import metrics as logged
 from . import provenance, render, say
 from . import record as store
@@ -26,7 +26,7 @@ class Run:
     missing is written as soon as there is room, at the latest when the run is closed.
     """
 
-    def __init__(self, folder, record: dict):
+    def __init__(self, folder, record: dict, code: dict):
         self.folder = folder
         self.record = record
         self.error: BaseException | None = None  # of the last cell that raised and was not followed by a good one
@@ -34,7 +34,7 @@ class Run:
         self._started = time.perf_counter()
         self._missing: dict = {}  # path -> bytes that could not be written yet
         self._warned = False
-        self._code = provenance.code(course.notebook(record["notebook"]).path)
+        self._code = code  # as it was at the start, see provenance.code
         self._edited: set[str] = set()  # cells that ran and are not in the notebook's file
         self._event("start", run_id=record["run_id"], config=record["config"], seed=record["seed"])
         self._save()
@@ -65,7 +65,7 @@ class Run:
             kind: "result" is compared when the notebook is re-run, "timing" depends on the machine.
         """
         self._check_open()
-        metrics, step = store.plain(metrics), store.plain(step)
+        metrics, step, unit = store.plain(metrics), store.plain(step), store.plain(unit)
         known = {name: self.record[name] for name in ("metrics", "predictions")}
         draft = {
             part: {name: dict(values[name]) for name in metrics if name in values} for part, values in known.items()
@@ -74,7 +74,7 @@ class Run:
             logged.update(draft, name, value, step, unit, better, kind)
         for part in known:  # all of them were taken, so all are kept
             known[part].update(draft[part])
-        self._event("log", step=step, metrics=metrics, unit=unit, better=better, kind=kind)
+        self._write_event("log", step=step, metrics=metrics, unit=unit, better=better, kind=kind)
 
     def per_item(self, metric: str, values, *, items: str) -> None:
         """Keep what a logged metric is the mean of, so that another run can be compared on the same items.
@@ -246,6 +246,9 @@ class Run:
             self.record["edited_cells"] = len(self._edited)
 
     def _event(self, event: str, **facts) -> None:
+        self._write_event(event, **store.plain(facts))
+
+    def _write_event(self, event: str, **facts) -> None:
         try:
             self._events.write(event, **facts)
         except OSError as error:
