@@ -16,7 +16,7 @@ def check_kind(kind: str) -> None:
 def predict(record: dict, name: str, value, unit: str, kind: str = "result") -> None:
     """Write a prediction into the record. Raises JournalError when the metric has been measured already."""
     check_kind(kind)
-    value = plain(value)
+    name, value, unit = plain(name), plain(value), plain(unit)
     if not isinstance(value, (int, float)):
         raise JournalError(f"a prediction is a finite number, not {value!r}")
     if name in record["metrics"]:
