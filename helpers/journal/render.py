@@ -176,10 +176,9 @@ def summary(found: dict) -> str:
         "identical": f"Identical to {found['reference']}",
         "agrees": f"Agrees with {found['reference']}",
         "differs": f"Differs from {found['reference']}",
-        "cannot compare": f"Cannot be compared with {found['reference']}",
+        "cannot compare": f"No verdict against {found['reference']}",
     }
-    text = f"{words[found['verdict']]}"
-    text += "." if found["verdict"] == "cannot compare" else f": {found['agree']} of {found['of']} results agree."
+    text = f"{words[found['verdict']]}: {found['agree']} of {found['of']} results agree."
     for verdict, said in (("differs", "Different"), ("cannot compare", "Not compared")):
         names = [row["name"] for row in found["rows"] if row["verdict"] == verdict and row["what"] != "timing"]
         if names:

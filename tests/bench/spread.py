@@ -22,6 +22,7 @@ from helpers.journal import record as store
 from helpers.journal.render import number
 
 MORE_SEEDS = (1, 2, 3, 4)  # beside the notebook's own
+SAME = ("config_hash", "data_hash", "code_hash")  # what all seeds must share
 
 
 def main(arguments: list[str]) -> int:
@@ -49,42 +50,22 @@ def made(name: str) -> Path:
 
 def measure(notebook: course.Notebook, more_seeds) -> None:
     profile_name = os.environ["PROFILE"]
-    seeds = [None, *more_seeds]  # None: the notebook's own
     run = journal.start("bench_spread", config={"notebook": notebook.name, "profile": profile_name})
-    run.log(seeds=len(seeds), unit="")
+    run.log(seeds=len(more_seeds) + 1, unit="")
     records, figures = [], []
-    for seed in seeds:
-        record, plotted = one(notebook, seed)
-        fixed = ("config_hash", "data_hash", "code_hash")
-        different = [name for name in fixed if records and record[name] != records[0][name]]
-        if record["seed"] is None or record["seed"] in [r["seed"] for r in records] or different:
-            why = (
-                f"{', '.join(different)} changed while this ran" if different
-                else f"{notebook.name} uses no seed: its results are the same at every run" if record["seed"] is None
-                else f"seed {record['seed']} stands twice in --seeds or is the notebook's own"
-            )  # fmt: skip
-            run.close("failed", ValueError(why))
-            raise SystemExit(f"error: {why}")
+    for seed in (*more_seeds, None):  # None: the notebook's own
+        record, plotted = (seed is None and reference_like(notebook, records[0])) or one(notebook, seed)
+        if why := refused(record, records):
+            run.close("failed", ValueError(f"{notebook.name}: {why}"))
+            raise SystemExit(f"error: {notebook.name}: {why}")
         print(f"{notebook.name}, seed {record['seed']}: {record['seconds']:.0f} s", flush=True)
         records.append(record)
         figures.append(plotted)
     first = records[0]
-    same = (
-        "run_id",
-        "dirty",
-        "notebook",
-        "profile",
-        "config_hash",
-        "data_hash",
-        "code_hash",
-        "commit",
-        "device",
-        "numerics",
-        "threads",
-    )
+    facts = ("run_id", "dirty", "notebook", "profile", *SAME, "commit", "device", "numerics", "threads")
     spread = {
         "format": store.FORMAT,
-        **{name: first[name] for name in same},
+        **{name: first[name] for name in facts},
         "seeds": [record["seed"] for record in records],
         "metrics": {
             name: [record["metrics"][name]["final"] for record in records]
@@ -108,8 +89,27 @@ def measure(notebook: course.Notebook, more_seeds) -> None:
     run.finish(
         verdict="{notebook}, {profile} profile: the spread of {n} seeds is kept for every metric and figure.",
         decision="A run with another seed agrees with the reference inside their 95 % prediction interval.",
-        notebook=notebook.name, profile=profile_name, n=len(seeds),
+        notebook=notebook.name, profile=profile_name, n=len(records),
     )  # fmt: skip
+
+
+def refused(record: dict, records: list[dict]) -> str:
+    """Why a run cannot be one of these seeds; "" when it can."""
+    if record["seed"] is None:
+        return "it uses no seed, its results are the same at every run"
+    if record["seed"] in [other["seed"] for other in records]:
+        return f"seed {record['seed']} stands twice in --seeds, or is the notebook's own"
+    different = [name for name in SAME if records and record[name] != records[0][name]]
+    return f"{', '.join(different)} changed while this ran" if different else ""
+
+
+def reference_like(notebook: course.Notebook, like: dict) -> tuple[dict, dict] | None:
+    """The reference run, when it is what a run with the notebook's own seed would be: it need not be run again."""
+    record = store.reference(notebook.name, like["profile"])
+    if record is None or any(record[name] != like[name] for name in (*SAME, "device", "numerics", "threads")):
+        return None
+    plotted = {name: agreement.arrays(record, name) for name, f in record["figures"].items() if f["kind"] == "result"}
+    return record, {name: agreement.flatten(data) for name, data in plotted.items()}
 
 
 def one(notebook: course.Notebook, seed: int | None) -> tuple[dict, dict]:
