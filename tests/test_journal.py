@@ -214,6 +214,17 @@ def test_a_run_of_a_living_process_is_left_alone(run):
     assert record_on_disk(run)["status"] == "running"
 
 
+def test_a_run_stays_in_the_workspace_it_began_in(run, workspace, tmp_path_factory, monkeypatch):
+    """As at the exit of a process that has changed its environment meanwhile."""
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    monkeypatch.setenv("LAB_WORKSPACE", str(elsewhere))
+    run.figure("03_x", small_figure(), data={"x": [1]}, alt="something")
+    run.close("failed", ValueError("late"))
+    assert "ValueError: late" in entry_text(workspace)
+    assert (workspace / "images" / "03_x.png").is_file()
+    assert not list(elsewhere.iterdir())
+
+
 def test_the_reference_predicts_the_seconds(run):
     run.finish(verdict="done")
     assert journal.predicted_seconds("03_gpt", "smoke") is None

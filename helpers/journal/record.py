@@ -20,7 +20,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..paths import ROOT, artifacts, journal_dir, read_json, relative, write_json
+from ..paths import ROOT, journal_dir, read_json, relative, write_json
 
 FORMAT = 2
 STATUSES = ("running", "finished", "failed", "interrupted", "abandoned", "superseded")
@@ -142,7 +142,7 @@ def spread(notebook: str, profile: str) -> dict | None:
 
 
 @contextmanager
-def locked():
+def locked(workspace: Path | None = None):
     """One process at a time: for journal.md, and for closing a run whose process is gone. May be nested.
 
     An operating-system lock, released when its holder dies.
@@ -152,7 +152,7 @@ def locked():
     """
     from filelock import FileLock, Timeout
 
-    path = artifacts(".journal.lock")
+    path = (workspace or journal_dir().parent) / "artifacts" / ".journal.lock"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path, timeout=LOCK_SECONDS, is_singleton=True)
@@ -170,14 +170,17 @@ def locked():
         lock.release()
 
 
-def append(text: str) -> None:
+def append(text: str, workspace: Path | None = None) -> None:
     """Append to journal.md under the lock, all of it or nothing; the reader's own text is never touched.
+
+    Args:
+        workspace: whose journal; by default that of LAB_WORKSPACE.
 
     Raises:
         JournalError: no lock, or no room on the disk; the journal is what it was.
     """
-    path = journal_dir() / "journal.md"
-    with locked():
+    path = (workspace or journal_dir().parent) / "journal" / "journal.md"
+    with locked(workspace):
         data = memoryview(((INTRODUCTION if not path.is_file() else "") + text).encode("utf-8"))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -119,7 +119,7 @@ class Run:
         sidecar = paths.json_text({"alt": alt, "kind": kind, "data": store.plain(data)})
         self._write(self.folder / "figures" / f"{name}.png", picture)
         self._write(self.folder / "figures" / f"{name}.json", sidecar)
-        self._write(paths.images_dir() / f"{name}.png", picture)
+        self._write(self.folder.parents[2] / "images" / f"{name}.png", picture)
         facts = {"alt": alt, "kind": kind, "png": paths.sha256(picture)[:16], "data": paths.sha256(sidecar)[:16]}
         self.record["figures"][name] = facts
         self._event("figure", name=name, **facts)
@@ -181,7 +181,7 @@ class Run:
                 self._judge()
             told = render.block(store.plain(self.record))  # as the file has it
             store.write(self.folder, self.record)
-            store.append(told)
+            store.append(told, self.folder.parents[2])  # the workspace it began in, whatever LAB_WORKSPACE says now
         except BaseException as failed:  # Ctrl-C, too: the run stays open and can be closed again
             self.record.clear()
             self.record.update(before)
