@@ -59,17 +59,23 @@ def _list(options: argparse.Namespace) -> int:
     rows = [
         {
             **{key: r[key] for key in ("run_id", "notebook", "profile", "status", "started", "seed", "seconds")},
-            "agreement": r.get("agreement", {}).get("verdict"),
+            "agreement": _agreement(r),
         }
         for r in store.all_records()
     ]
+    short = {"cannot compare": "no verdict"}  # it has to fit 80 columns
     table = [
         [r["run_id"][-4:], r["started"][5:16].replace("T", " "), r["notebook"], r["profile"], r["status"],
-         "" if r["seconds"] is None else f"{r['seconds']:.0f}", r["agreement"] or ""]
+         short.get(r["agreement"], r["agreement"])]
         for r in rows
     ]  # fmt: skip
-    _print(options, rows, render.table(table, ["run", "started", "notebook", "profile", "status", "s", "reference"]))
+    _print(options, rows, render.table(table, ["run", "started", "notebook", "profile", "status", "reference"]))
     return 0
+
+
+def _agreement(record: dict) -> str | None:
+    found = record.get("agreement")
+    return found and (found["verdict"] if found["of"] else "times only")
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -134,8 +140,18 @@ def _print(options: argparse.Namespace, facts, text: str) -> None:
         print(json.dumps(store.plain(facts), indent=2, ensure_ascii=False, allow_nan=False))
         return
     from rich.console import Console
-    from rich.markdown import Markdown
+    from rich.markdown import Markdown, TableElement
 
+    class Folded(TableElement):
+        """A cell that is too long goes on in the next line; cut off, two metrics could look the same."""
+
+        def __rich_console__(self, console, options):
+            for table in super().__rich_console__(console, options):
+                for column in table.columns:
+                    column.overflow = "fold"
+                yield table
+
+    Markdown.elements["table_open"] = Folded
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDTH, no_color=True)

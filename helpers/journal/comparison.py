@@ -238,7 +238,10 @@ def render(found: Comparison) -> str:
     if tests:
         count = sum(row["p"] is not None for row in found.rows)
         parts.append(f"Test: {escape('; '.join(tests))}. Holm's correction over {count} tests.\n")
-    parts.append(table(rows, [*headers, "difference", "95 % interval (alone)", "p", "verdict"]))
+    headers += ["difference", "95 % interval (alone)", "p", "verdict"]
+    used = [any(row[i] not in ("", None) for row in rows) for i in range(len(headers))]
+    rows = [[cell for cell, use in zip(row, used, strict=True) if use] for row in rows]
+    parts.append(table(rows, [header for header, use in zip(headers, used, strict=True) if use]))
     reasons: dict[str, list[str]] = {}
     for row in found.rows:
         if row["why"]:
@@ -269,5 +272,5 @@ def _seeds_row(row: dict) -> list:
 
 def _judged(row: dict) -> list:
     interval = " to ".join(f"{value:+.3g}" for value in row["interval"] or ())
-    difference = "" if row["difference"] is None else f"{row['difference']:+.3g}"
+    difference = "" if row["difference"] is None else f"{row['difference']:+.3g}" if row["difference"] else "0"
     return [difference, interval, "" if row["p"] is None else f"{row['p']:.2g}", row["verdict"]]

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from ..paths import ROOT, journal_dir, read_json, relative, write_json
 
-FORMAT = 2
+FORMAT = 2  # changes with the record and with how it is rendered: an entry of an older format keeps its look
 STATUSES = ("running", "finished", "failed", "interrupted", "abandoned", "superseded")
 
 LOCK_SECONDS = 60
