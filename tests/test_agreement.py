@@ -269,7 +269,7 @@ def test_what_was_not_said_is_told(workspace):
     run()
     record = run(3.0, config={"learning_rate": 3e-3, "dropout": 0.1}, seed=2, changed_from="latest",
                  change="learning_rate 1e-3 → 3e-3", reason="why")  # fmt: skip
-    assert "Also different: dropout None → 0.1, seed 1337 → 2" in render.entry(record)
+    assert "Also different: dropout 0.1 (not recorded before), seed 1337 → 2" in render.entry(record)
     with pytest.raises(JournalError, match="change and reason not given"):
         journal.start("03_gpt", changed_from="latest")
     with pytest.raises(JournalError, match="no run 'nothing'"):

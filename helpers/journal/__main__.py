@@ -74,6 +74,9 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _agreement(record: dict) -> str | None:
+    reference = store.reference(record["notebook"], record["profile"])
+    if reference and reference["run_id"] == record["run_id"]:
+        return "reference"
     found = record.get("agreement")
     return found and (found["verdict"] if found["of"] else "times only")
 
@@ -99,7 +102,7 @@ def _report(options: argparse.Namespace) -> int:
     if reference is None:
         text += "\nThis notebook has no reference run in this profile.\n"
     elif reference["run_id"] == record["run_id"]:
-        text += "\nThis is the reference run.\n"
+        text += "\nThis run is the reference now; what stands above was the reference before it.\n"
     elif record["status"] == "finished":
         found = agree(record, reference, store.spread(record["notebook"], record["profile"]))
         text += f"\n{render.agreement(found)}\n{render.summary(found)}\n"

@@ -61,9 +61,15 @@ def check(change: str, found: dict[str, list], former: str) -> None:
 
 def describe(found: dict[str, list]) -> str:
     """The differences in one line."""
-    return ", ".join(
-        f"{name} ({new})" if name == "code" else f"{name} {old} → {new}" for name, (old, new) in found.items()
-    )
+    return ", ".join(_say(name, old, new) for name, (old, new) in found.items())
+
+
+def _say(name: str, old, new) -> str:
+    if name == "code":
+        return f"code ({new})"
+    if old is None or new is None:
+        return f"{name} {new} (not recorded before)" if old is None else f"{name} {old} (not recorded any more)"
+    return f"{name} {old} → {new}"
 
 
 def unsaid(change: str, found: dict[str, list]) -> dict[str, list]:

@@ -97,6 +97,8 @@ def judge(arms: list[list[dict]]) -> Comparison:
         found = [run["metrics"].get(name) for arm in arms for run in arm]
         if any(metric and metric["better"] and metric["kind"] == "result" for metric in found):
             rows += _rows(name, arms)
+    if not rows:
+        return Comparison(arms, "they have no result that is better higher or lower; times are not judged", changed)
     _correct(rows, first[0]["metrics"])
     return Comparison(arms, "", changed, rows)
 
@@ -167,7 +169,7 @@ def _decide(row: dict, name: str, first: list[dict], second: list[dict], old: li
 
 def _one_against_one(row: dict, name: str, first: dict, second: dict) -> None:
     items = [_items(run, name) for run in (first, second)]
-    if row["difference"] == 0 and items[0] == items[1]:
+    if row["difference"] == 0 and (None in items or items[0] == items[1]):
         row["verdict"] = "identical"
     elif all(scores is not None for scores in items):
         old, new = (np.asarray(scores, float) for scores in items)

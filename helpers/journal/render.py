@@ -218,7 +218,10 @@ def _agreement_table(rows: list[dict]) -> str:
         unit = f", {row['unit']}" if row["what"] != "figure" and row.get("unit") else ""
         kind = f" ({row['what']})" if row["what"] != "metric" else ""
         lines.append([f"{row['name']}{unit}{kind}", *values, difference, allowed, said])
-    return table(lines, ["", "reference", "now", "difference", "allowed", "verdict"])
+    headers = ["", "reference", "now", "difference", "allowed", "verdict"]
+    if not any(line[4] for line in lines):  # nothing differs, so nothing had to be allowed
+        lines, headers = [line[:4] + line[5:] for line in lines], headers[:4] + headers[5:]
+    return table(lines, headers)
 
 
 def _allowed(row: dict) -> str:
