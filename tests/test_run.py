@@ -122,6 +122,8 @@ def test_ctrl_c_interrupts_the_run_and_leaves_nothing_half_written(workspace):
         "run.log(loss=1.0, unit='nats')\nimport time\ntime.sleep(120)",
     )
     script = (
+        # A shell that starts the tests in the background lets them ignore SIGINT, and children inherit that.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import sys; sys.path[:0] = [sys.argv[1]]; from helpers import run; from test_run import *\n"
         "course.notebook = lambda name: Somewhere('03_gpt', '', '', folder=sys.argv[2])\n"
         "sys.exit(run.main(['--only', '03']))"
