@@ -379,6 +379,8 @@ def test_items_of_an_earlier_value_are_forgotten(workspace):
     made.log(accuracy=0.9)
     assert "items" not in made.record["metrics"]["accuracy"]
     made.finish(verdict="done")
+    assert comparison._items(made.record, "accuracy") is None  # though the file of the first value is there
+    assert (made.folder / "items" / "accuracy.json").is_file()
 
 
 def test_a_recipe_of_different_configs_is_refused(workspace):

@@ -205,8 +205,9 @@ def _by_reference_spread(row: dict, name: str, first: dict) -> None:
 
 
 def _items(run: dict, name: str) -> list | None:
+    """The metric's value for each item; None when there are none, or they are of a value logged before the last."""
     path = store.folder_of(run) / "items" / f"{name}.json"
-    return read_json(path)["values"] if path.is_file() else None
+    return read_json(path)["values"] if run["metrics"][name].get("items") and path.is_file() else None
 
 
 def _correct(rows: list[dict], metrics: dict) -> None:

@@ -93,7 +93,7 @@ def _foreign(stretch: str, blocks: list[str]) -> str:
     """The lines of a damaged stretch that belong to none of its entries: the reader's own, as they stood."""
     ours = {line for block in blocks for line in block.splitlines() if line.strip()}
     # Half a line of ours, as a full disk leaves it at the end, is ours.
-    whole = [line for line in stretch.split("\n")]
+    whole = stretch.split("\n")
     if whole and any(line.startswith(whole[-1]) for line in ours):
         whole.pop()
     kept = "\n".join(line for line in whole if line not in ours).strip("\n")

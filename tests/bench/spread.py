@@ -34,7 +34,12 @@ def main(arguments: list[str]) -> int:
     try:
         notebook = course.notebook(options.notebook)
         os.environ["PROFILE"] = profile.load(options.profile).name
-        missing = [name for need in notebook.needs for name in course.notebook(need).makes if not made(name).exists()]
+        missing = [
+            name
+            for need in notebook.needs
+            for name in course.notebook(need).makes
+            if not paths.artifacts(name).exists()
+        ]
         if missing:
             raise ValueError(f"artifacts/{missing[0]} is not there: run the notebooks before {notebook.number} first")
     except ValueError as error:
@@ -42,10 +47,6 @@ def main(arguments: list[str]) -> int:
         return 2
     measure(notebook, options.seeds)
     return 0
-
-
-def made(name: str) -> Path:
-    return paths.artifacts(name)
 
 
 def measure(notebook: course.Notebook, more_seeds) -> None:
@@ -123,7 +124,8 @@ def one(notebook: course.Notebook, seed: int | None) -> tuple[dict, dict]:
         for name in {name for need in notebook.needs for name in course.notebook(need).makes}:
             copy = Path(folder) / "artifacts" / name
             copy.parent.mkdir(parents=True, exist_ok=True)
-            (shutil.copytree if made(name).is_dir() else shutil.copy)(made(name), copy)
+            made = paths.artifacts(name)
+            (shutil.copytree if made.is_dir() else shutil.copy)(made, copy)
         environment = {**os.environ, "LAB_WORKSPACE": folder}
         environment.pop("SEED", None)
         if seed is not None:
