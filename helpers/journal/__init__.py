@@ -17,7 +17,7 @@ import time
 from .. import course, sources
 from .. import profile as profiles
 from ..paths import journal_dir, read_json, sha256
-from . import changes, metrics, provenance, render
+from . import changes, markdown, metrics, provenance, render
 from . import record as store
 from .record import JournalError
 from .run import Run
@@ -111,7 +111,7 @@ def compare(*runs):
 
 def table(rows: list, headers: list[str]) -> None:
     """Show rows as a small table; every cell is escaped."""
-    show_markdown(render.table(rows, headers))
+    show_markdown(markdown.table(rows, headers))
 
 
 def predicted_seconds(notebook: str, profile: str) -> float | None:
@@ -192,7 +192,7 @@ def close_gone(notebook: str, status: str, error: BaseException | None = None) -
                 if torn:
                     record["notes"].append(f"its last event was cut off while it was written ({len(torn)} characters)")
             except (ValueError, TypeError, KeyError, OSError) as damage:  # must not keep the next run from starting
-                record["notes"].append(f"its events cannot be read: {render.escape(damage)}")
+                record["notes"].append(f"its events cannot be read: {markdown.escape(damage)}")
             if error is not None:
                 record["error"] = {"type": type(error).__name__, "message": str(error)[:2000]}
             store.write(path.parent, record)

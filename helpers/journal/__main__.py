@@ -14,6 +14,7 @@ import sys
 
 from . import record as store
 from . import render
+from .markdown import escape, table
 
 WIDTH = 80  # columns, where the output is not a terminal
 
@@ -64,12 +65,12 @@ def _list(options: argparse.Namespace) -> int:
         for r in store.all_records()
     ]
     short = {"cannot compare": "no verdict"}  # it has to fit 80 columns
-    table = [
+    cells = [
         [r["run_id"][-4:], r["started"][5:16].replace("T", " "), r["notebook"], r["profile"], r["status"],
          short.get(r["agreement"], r["agreement"])]
         for r in rows
     ]  # fmt: skip
-    _print(options, rows, render.table(table, ["run", "started", "notebook", "profile", "status", "reference"]))
+    _print(options, rows, table(cells, ["run", "started", "notebook", "profile", "status", "reference"]))
     return 0
 
 
@@ -85,10 +86,10 @@ def _show(options: argparse.Namespace) -> int:
     record = store.find(options.run)
     parts = [f"## {render.heading(record)}\n", f"**Status.** {record['status']}\n"]
     if record["config"]:
-        parts += [render.table([[k, str(v)] for k, v in record["config"].items()], ["config", ""])]
+        parts += [table([[k, str(v)] for k, v in record["config"].items()], ["config", ""])]
     parts += [render.predictions(record)] if record["predictions"] else []
     parts += [render.metrics(record)] if record["metrics"] else []
-    parts += [f"- figures/{name}.png: {render.escape(figure['alt'])}" for name, figure in record["figures"].items()]
+    parts += [f"- figures/{name}.png: {escape(figure['alt'])}" for name, figure in record["figures"].items()]
     _print(options, record, "\n".join([*parts, "", render.provenance(record)]))
     return 0
 
@@ -124,7 +125,7 @@ def _verify(options: argparse.Namespace) -> int:
     mended = verify.mend() if options.mend else []
     found = verify.problems()
     said = [f"- wrote the entry of {run_id}" for run_id in mended]
-    said += [f"- {render.escape(problem)}" for problem in found]
+    said += [f"- {escape(problem)}" for problem in found]
     runs = len(store.all_records())
     said.append(f"\n{len(found) or 'No'} problems in {runs} runs, their entries, figures and images.")
     _print(options, {"problems": found, "mended": mended, "runs": runs}, "\n".join(said))
@@ -149,10 +150,10 @@ def _print(options: argparse.Namespace, facts, text: str) -> None:
         """A cell that is too long goes on in the next line; cut off, two metrics could look the same."""
 
         def __rich_console__(self, console, options):
-            for table in super().__rich_console__(console, options):
-                for column in table.columns:
+            for shown in super().__rich_console__(console, options):
+                for column in shown.columns:
                     column.overflow = "fold"
-                yield table
+                yield shown
 
     Markdown.elements["table_open"] = Folded
     console = Console(highlight=False)

@@ -16,7 +16,7 @@ from ..paths import read_json
 from . import changes
 from . import record as store
 from .agreement import ROUNDING, belongs, comparable
-from .render import escape, number, table
+from .markdown import escape, number, table
 
 SEEDS = 5  # in each arm, for a decision between recipes
 RESAMPLING_SEED = 0  # fixed: the same two runs give the same interval

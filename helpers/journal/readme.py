@@ -5,7 +5,7 @@ from __future__ import annotations
 from .. import course
 from ..paths import ROOT, write_atomic
 from . import record as store
-from .render import number, table
+from .markdown import number, table
 
 BEGIN, END = "<!-- headline: made by `python -m helpers.journal readme` -->\n", "<!-- headline end -->"
 PROFILE = "laptop"

@@ -6,7 +6,7 @@ import numbers
 import string
 import sys
 
-from . import render
+from .markdown import escape
 from .record import JournalError
 
 
@@ -66,7 +66,7 @@ def _sayable(value):
         return value
     if getattr(value, "ndim", None) == 0:  # a tensor's one number
         return value.item()
-    return render.escape(value, 2000)
+    return escape(value, 2000)
 
 
 def show_markdown(text: str) -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from helpers import course, journal, paths, profile
 from helpers.journal import agreement
 from helpers.journal import record as store
-from helpers.journal.render import number
+from helpers.journal.markdown import number
 
 MORE_SEEDS = (1, 2, 3, 4)  # beside the notebook's own
 SAME = ("config_hash", "data_hash", "code_hash")  # what all seeds must share
