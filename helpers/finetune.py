@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from . import encoder  # noqa: F401, isort: skip (it sets HF_HUB_OFFLINE before transformers is imported)
@@ -15,7 +14,7 @@ import transformers
 
 from . import classify, profile
 from .hardware import Hardware, autocast
-from .paths import artifacts
+from .paths import artifacts, shown
 
 datasets.disable_progress_bars()
 
@@ -100,6 +99,14 @@ def compute_metrics(prediction: transformers.EvalPrediction) -> dict[str, float]
 class Recorder(transformers.TrainerCallback):
     """Passes every step and every evaluation to the journal, keeps their history and the weights worth having.
 
+    A gradient that is not finite stops the training before it touches the weights. Those of the last good step are
+    written to `last_good`, which can be loaded like any other folder of an encoder.
+
+    Args:
+        run: the journal's run, which gets the metrics of every evaluation.
+        watch: its watch on this training, entered; it gets every step.
+        last_good: folder for the weights of a training that diverged.
+
     Attributes:
         steps: "step", "train_loss", "grad_norm" (before clipping), "learning_rate" -> list, one value a step.
         epochs: "epoch", "train_accuracy", "val_accuracy", "val_cross_entropy" … -> list, one value an evaluation,
@@ -108,25 +115,40 @@ class Recorder(transformers.TrainerCallback):
         best_epoch: the epoch of "best".
     """
 
-    def __init__(self, run):
+    def __init__(self, run, watch, last_good: Path):
         self.run = run
+        self.watch = watch
+        self.last_good = last_good
         self.steps: dict[str, list] = {}
         self.epochs: dict[str, list] = {}
         self.weights: dict[str, dict] = {}
         self.best_epoch = 0
 
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.watch.mark()
+
+    def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
+        norm = torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+        if not torch.isfinite(norm):
+            model.save_pretrained(self.last_good)
+            self.watch.checkpoint(state.global_step, self.last_good)
+            raise FloatingPointError(
+                f"the gradient is not finite at step {state.global_step + 1}; lower the learning rate. The weights "
+                f"after step {state.global_step} are in {shown(self.last_good)}"
+            )
+
     def on_log(self, args, state, control, logs=None, **kwargs):
         if "loss" not in logs:
             return
-        if not math.isfinite(logs["loss"]):
-            raise FloatingPointError(f"the loss is {logs['loss']} at step {state.global_step}; lower the learning rate")
         values = {"train_loss": logs["loss"], "grad_norm": logs["grad_norm"], "learning_rate": logs["learning_rate"]}
-        self.run.log(step=state.global_step, train_loss=values["train_loss"], unit="nats", better="lower")
-        self.run.log(
-            step=state.global_step, grad_norm=values["grad_norm"], learning_rate=values["learning_rate"], unit=""
-        )
         for name, value in {"step": state.global_step, **values}.items():
             self.steps.setdefault(name, []).append(float(value))
+        self.watch.step(
+            state.global_step,
+            float(logs["loss"]),
+            gradient_norm=float(logs["grad_norm"]),
+            learning_rate=float(logs["learning_rate"]),
+        )
 
     def on_evaluate(self, args, state, control, metrics=None, model=None, **kwargs):
         epoch = round(state.epoch or 0)
@@ -136,11 +158,14 @@ class Recorder(transformers.TrainerCallback):
             for name in ("accuracy", "f1", "cross_entropy", "kl_divergence")
         }
         for name, value in wanted.items():
-            nats = name.endswith(("entropy", "divergence"))
-            self.run.log(step=epoch, unit="nats" if nats else "", better="lower" if nats else "higher", **{name: value})
+            unit, better = ("nats", "lower") if name.endswith(("entropy", "divergence")) else ("", "higher")
+            self.run.log(step=state.global_step, unit=unit, better=better, **{name: value})
             self.epochs.setdefault(name, []).append(float(value))
         if part == "val":
             self.epochs.setdefault("epoch", []).append(epoch)
+            self.watch.evaluation(
+                state.global_step, val_cross_entropy=wanted["val_cross_entropy"], val_accuracy=wanted["val_accuracy"]
+            )
             self._keep(model, epoch)
 
     def _keep(self, model, epoch: int) -> None:
@@ -204,14 +229,6 @@ def trainer(
     )
     made.remove_callback(transformers.PrinterCallback)  # it prints every step
     return made
-
-
-def tensorboard(folder: Path) -> transformers.TrainerCallback:
-    """Exports everything the Trainer logs as TensorBoard events into `folder`."""
-    from torch.utils.tensorboard import SummaryWriter
-    from transformers.integrations import TensorBoardCallback
-
-    return TensorBoardCallback(SummaryWriter(str(folder)))
 
 
 def predict(model, tokenizer, texts: list[str], settings: profile.Finetune, hardware: Hardware) -> np.ndarray:

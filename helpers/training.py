@@ -19,7 +19,7 @@ from . import hardware, paths
 from .gpt import GPT
 
 
-class NonFiniteLoss(RuntimeError):
+class NonFiniteLoss(FloatingPointError):
     """The loss or the gradient is no longer a number; the message names the step and what to change."""
 
 
@@ -185,12 +185,18 @@ class Trainer:
             )
 
 
-def train(trainer: Trainer, val_ids: np.ndarray, report: Callable[..., None]) -> float:
-    """Train to the recipe's last step; returns seconds of training, evaluation not counted.
+def train(
+    trainer: Trainer, val_ids: np.ndarray, report: Callable[..., None], watch=None, look: Callable | None = None
+) -> float:
+    """Train to the recipe's last step; returns the seconds of the steps alone.
 
     Calls ``report(step, train_loss=, val_loss=, gradient_norm=, tokens_per_second=)`` at the start (the untrained
     model; no speed yet, so tokens_per_second is None), every eval_interval steps and at the end. train_loss and
     gradient_norm are means over the steps since the last report.
+
+    Args:
+        watch: a journal.Watch, told every step and every evaluation.
+        look: called with the trainer before the first step and after every one, to ask what the model predicts by then.
     """
     recipe, model = trainer.recipe, trainer.model
     tokens = recipe.batch_size * model.config.block_size
@@ -201,22 +207,34 @@ def train(trainer: Trainer, val_ids: np.ndarray, report: Callable[..., None]) ->
     x, y = batch(trainer.ids, recipe, trainer.step, model.config.block_size)
     with torch.no_grad(), hardware.autocast(trainer.machine):
         first = model(x.to(trainer.machine.device), y.to(trainer.machine.device))[1].item()
-    report(trainer.step, train_loss=first, val_loss=validate(), gradient_norm=None, tokens_per_second=None)
-    seconds, since, started = 0.0, [], time.perf_counter()
+    val_loss = validate()
+    if watch:
+        watch.evaluation(trainer.step, val_loss=val_loss)
+    report(trainer.step, train_loss=first, val_loss=val_loss, gradient_norm=None, tokens_per_second=None)
+    if look:
+        look(trainer)
+    seconds, since = 0.0, []
     while trainer.step < recipe.max_iters:
-        since.append(trainer.advance())  # .item() inside waits for the device, so the clock sees finished work
+        rate, started = learning_rate(recipe, trainer.step), time.perf_counter()
+        loss, norm = trainer.advance()  # .item() inside waits for the device, so the clock sees finished work
+        since.append((loss, norm, time.perf_counter() - started))
+        if watch:
+            watch.step(trainer.step, loss, gradient_norm=norm, learning_rate=rate)
+        if look:
+            look(trainer)
         if trainer.step % recipe.eval_interval == 0 or trainer.step == recipe.max_iters:
-            spent = time.perf_counter() - started
-            seconds += spent
-            losses, norms = zip(*since, strict=True)
+            losses, norms, times = zip(*since, strict=True)
+            val_loss = validate()
+            if watch:
+                watch.evaluation(trainer.step, val_loss=val_loss)
             report(
                 trainer.step,
                 train_loss=sum(losses) / len(losses),
-                val_loss=validate(),
+                val_loss=val_loss,
                 gradient_norm=sum(norms) / len(norms),
-                tokens_per_second=tokens * len(since) / spent,
+                tokens_per_second=tokens * len(since) / sum(times),
             )
-            since, started = [], time.perf_counter()
+            seconds, since = seconds + sum(times), []
     return seconds
 
 

@@ -37,6 +37,7 @@ def start(
     changed_from: str | None = None,
     change: str | None = None,
     reason: str | None = None,
+    resumed_from: str | None = None,
 ) -> Run:
     """Open a run of `notebook` ("03_gpt"): creates its record with full provenance.
 
@@ -49,9 +50,11 @@ def start(
         seed: the one seed everything random comes from; SEED= in the environment takes its place. None: no chance.
         changed_from, change, reason: the run this one continues (a part of its id, or "latest"), what differs, as in
             "learning_rate 2e-5 → 1e-5", and why. The difference between the two runs must contain that change.
+        resumed_from: the run whose training this one goes on with, named in the same way.
 
     Raises:
-        JournalError: `changed_from` names no run, the change is not what differs, or one of the three is missing.
+        JournalError: `changed_from` or `resumed_from` names no run, the change is not what differs, or one of change
+            and reason is missing.
         ValueError: unknown notebook or profile, or a SEED that is no whole number.
     """
     global _open
@@ -60,7 +63,7 @@ def start(
     config = store.plain(config or {})
     here = provenance.machine()
     code = provenance.code(entry.path)
-    here["resources"]["process"] = _process(os.getpid())
+    here["resources"]["process"] = provenance.process(os.getpid())
     record = {
         "format": store.FORMAT,
         "run_id": None,
@@ -86,7 +89,7 @@ def start(
         "verdict": "",
         "decision": "",
         **_change(changed_from, change, reason),
-        "resumed_from": None,
+        "resumed_from": store.find(resumed_from)["run_id"] if resumed_from else None,
         "error": None,
     }
     if record["changed_from"]:
@@ -95,7 +98,7 @@ def start(
         changes.check(change, differences, former["run_id"])
     _close_former(notebook)
     record["run_id"], folder = store.new_run(notebook)
-    here["resources"]["process"] = _process(os.getpid())
+    here["resources"]["process"] = provenance.process(os.getpid())
     run = _open = Run(folder, record, code)
     _watch_cells(run)
     _greet(record)
@@ -182,7 +185,7 @@ def close_gone(notebook: str, status: str, error: BaseException | None = None) -
     with store.locked():  # two processes may find the same one
         for path in journal_dir().glob(f"runs/*-{notebook}-*/run.json"):
             record = read_json(path)
-            if record["status"] != "running" or _alive(record["resources"].get("process")):
+            if record["status"] != "running" or provenance.alive(record["resources"].get("process")):
                 continue
             record["status"] = status
             try:
@@ -197,20 +200,6 @@ def close_gone(notebook: str, status: str, error: BaseException | None = None) -
                 record["error"] = {"type": type(error).__name__, "message": str(error)[:2000]}
             store.write(path.parent, record)
             store.append(render.block(record))
-
-
-def _process(pid: int) -> dict | None:
-    import psutil
-
-    try:
-        return {"pid": pid, "created": round(psutil.Process(pid).create_time(), 1)}
-    except psutil.Error:
-        return None
-
-
-def _alive(process: dict | None) -> bool:
-    """Whether that very process runs: the same number with another birth is somebody else."""
-    return process is not None and _process(process["pid"]) == process
 
 
 def _watch_cells(run: Run) -> None:

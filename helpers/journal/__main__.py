@@ -1,4 +1,4 @@
-"""python -m helpers.journal list|show|compare|report|verify|readme [run …] [--json]
+"""python -m helpers.journal list|show|status|events|report|compare|verify|readme [run …] [--json] [--follow]
 
 A run is named by any part of its id that no other has, or by "latest". Exit status: 0; 1 when runs differ or something
 is damaged; 2 for bad usage.
@@ -12,8 +12,8 @@ import os
 import re
 import sys
 
+from . import follow, render
 from . import record as store
-from . import render
 from .markdown import escape, table
 
 WIDTH = 80  # columns, where the output is not a terminal
@@ -25,6 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
         status = globals()[f"_{options.command}"](options)
         sys.stdout.flush()
         return status
+    except KeyboardInterrupt:  # how --follow ends
+        return 0
     except (ValueError, OSError) as error:
         if isinstance(error, BrokenPipeError):  # as in `list | head`: nobody reads on
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -40,7 +42,13 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     for name, what, argument in (
         ("list", "every run, oldest first", None),
         ("show", "one run: what was set, what was measured, where it comes from", run),
-        ("report", "one run in words, and whether it agrees with its reference", run),
+        ("status", "where a training stands: per cent, time left, losses, trend", run),
+        ("events", "the latest events of a run, the newest last", run),
+        (
+            "report",
+            "one run in words, beside its reference; while it trains, its latest report",
+            run,
+        ),
         ("compare", "runs against the first: what changed, better, worse or cannot tell", {"nargs": "+"}),
         ("verify", "hold entries, figures, images, notebooks and README against the records", None),
         ("readme", "write README's headline table from the reference runs", None),
@@ -49,6 +57,14 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         command.add_argument("--json", action="store_true", help="for machines")
         if argument:
             command.add_argument("run", **argument)
+        if name in ("status", "events", "report"):
+            command.add_argument(
+                "--follow",
+                action="store_true",
+                help="go on, also with the run that takes its place; Ctrl-C ends",
+            )
+        if name == "events":
+            command.add_argument("-n", type=int, default=10, help="how many (10)")
         if name == "verify":
             command.add_argument(
                 "--mend", action="store_true", help="write entries that are missing, torn or changed again"
@@ -94,10 +110,53 @@ def _show(options: argparse.Namespace) -> int:
     return 0
 
 
-def _report(options: argparse.Namespace) -> int:
-    from .agreement import agree
+def _status(options: argparse.Namespace) -> int:
+    from . import reports
 
     record = store.find(options.run)
+    if not options.follow:
+        found = follow.Tail(record).status()
+        _print(options, found, reports.status(found))
+        return 0
+    with _Screen(options) as screen:
+        for tail, _ in follow.follow(record):
+            screen.show(found := tail.status(), reports.status(found), reports.one_line(found))
+    return 0
+
+
+def _events(options: argparse.Namespace) -> int:
+    latest = options.n  # of what was there before
+    for _, new in follow.follow(store.find(options.run), options.n):
+        said, latest = [(event, line) for event, line in new if line][-latest:], 0
+        for event, line in said:
+            print(json.dumps(event, ensure_ascii=False) if options.json else line, flush=True)
+        if not options.follow:
+            break
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from . import reports
+
+    told = set()
+    for tail, _ in follow.follow(store.find(options.run)):
+        training = tail.progress.training
+        if tail.record["status"] != "running" and (not options.follow or tail.record["status"] == "finished"):
+            return _whole_report(options, tail.record)
+        for number, found in enumerate(training.reports if training else []):
+            if (tail.record["run_id"], number) not in told and (options.follow or found is training.reports[-1]):
+                _print(options, found, reports.report(tail.record, found, training.reports[:number]))
+            told.add((tail.record["run_id"], number))
+        if not options.follow:
+            if not told:
+                _print(options, tail.status(), reports.status(tail.status()) + "\nNo report yet.\n")
+            break
+    return 0
+
+
+def _whole_report(options: argparse.Namespace, record: dict) -> int:
+    from .agreement import agree
+
     reference = store.reference(record["notebook"], record["profile"])
     text, found = render.entry(record), None
     if reference is None:
@@ -139,11 +198,51 @@ def _readme(options: argparse.Namespace) -> int:
     return 0
 
 
+class _Screen:
+    """A status that is shown again: in place in a terminal, a line for each change elsewhere."""
+
+    def __init__(self, options: argparse.Namespace):
+        from rich.console import Console
+        from rich.live import Live
+
+        self._json = options.json
+        console = Console(highlight=False)
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal and not options.json else None
+        self._last = None
+
+    def __enter__(self) -> _Screen:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *error) -> None:
+        if self._live:
+            self._live.stop()
+            sys.stdout.write("\a")  # the bell: it is over
+
+    def show(self, found: dict, text: str, line: str) -> None:
+        if self._live:
+            self._live.update(_markdown(text), refresh=True)
+            return
+        said = json.dumps(found, ensure_ascii=False) if self._json else f"{found['run_id'][-4:]} {line}"
+        if said != self._last:
+            print(said, flush=True)
+        self._last = said
+
+
 def _print(options: argparse.Namespace, facts, text: str) -> None:
     if options.json:
         print(json.dumps(store.plain(facts), indent=2, ensure_ascii=False, allow_nan=False))
         return
     from rich.console import Console
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDTH, no_color=True)
+    console.print(_markdown(text))
+
+
+def _markdown(text: str):
     from rich.markdown import Markdown, TableElement
 
     class Folded(TableElement):
@@ -156,11 +255,8 @@ def _print(options: argparse.Namespace, facts, text: str) -> None:
                 yield shown
 
     Markdown.elements["table_open"] = Folded
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=WIDTH, no_color=True)
     text = re.sub(r"^!\[(.*)\]\((.*)\)$", r"Figure \2: \1", text, flags=re.MULTILINE)  # a terminal shows no pictures
-    console.print(Markdown(text, hyperlinks=False))
+    return Markdown(text, hyperlinks=False)
 
 
 if __name__ == "__main__":

@@ -11,14 +11,18 @@ _LINK = re.compile(r"\b(https?|ftp|mailto|xmpp)(?=:)|\bwww(?=\.)", re.IGNORECASE
 _LIST = re.compile(r"^(\d{1,9})?(?=[-+=.)])(?=.\s|[-=]+$)")
 
 
-def escape(text: object, limit: int = 300) -> str:
-    """Text that comes from data, models or exceptions, made harmless: one line, no mark-up, no control characters."""
+def clean(text: object, limit: int = 300) -> str:
+    """Text that comes from data, models or exceptions on one line for a terminal: no control characters."""
     text = _TERMINAL.sub("", str(text))
     text = re.sub(r"\s+", " ", text).strip()
     # Categories C*: control, format (bidi overrides among them), surrogates, private use.
     text = "".join(c for c in text if unicodedata.category(c)[0] != "C")
-    if len(text) > limit:
-        text = text[: limit - 1] + "…"
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def escape(text: object, limit: int = 300) -> str:
+    """The same for Markdown: no mark-up, no links."""
+    text = clean(text, limit)
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     text = _MARKUP.sub(r"\\\1", text)
     text = _LINK.sub(lambda match: match.group() + "\\", text)  # http\\: is no link, and reads the same

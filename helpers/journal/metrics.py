@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import monitor, progress
 from .record import JournalError, plain
 
 KINDS = ("result", "timing")
@@ -69,18 +70,32 @@ def replay(record: dict, events: list[dict]) -> dict:
     """
     record = {**record, "predictions": {}, "metrics": {}, "figures": {}, "notes": []}
     for event in events:
-        if event["event"] == "predict":
-            predict(record, event["name"], event["value"], event["unit"], event["kind"])
-        elif event["event"] == "log":
-            for name, value in event["metrics"].items():
-                update(record, name, value, event["step"], event["unit"], event["better"], event["kind"])
-        elif event["event"] == "figure":
-            record["figures"][event["name"]] = {k: event[k] for k in ("alt", "kind", "png", "data")}
-        elif event["event"] == "items":
-            record["metrics"][event["metric"]]["items"] = event["items"]
-        elif event["event"] == "note":
-            record["notes"].append(event["text"])
+        apply(record, event)
+    add_trainings(record, progress.add_up(events))
     return record
+
+
+def apply(record: dict, event: dict) -> None:
+    """One event into the record; those of a training are for :mod:`.progress`."""
+    if event["event"] == "predict":
+        predict(record, event["name"], event["value"], event["unit"], event["kind"])
+    elif event["event"] == "log":
+        for name, value in event["metrics"].items():
+            update(record, name, value, event["step"], event["unit"], event["better"], event["kind"])
+    elif event["event"] == "figure":
+        record["figures"][event["name"]] = {k: event[k] for k in ("alt", "kind", "png", "data")}
+    elif event["event"] == "items":
+        record["metrics"][event["metric"]]["items"] = event["items"]
+    elif event["event"] == "note":
+        record["notes"].append(event["text"])
+
+
+def add_trainings(record: dict, found: progress.Progress) -> None:
+    """What was trained, with its reports, and what it used."""
+    if found.trainings:
+        record["trainings"] = plain(progress.summary(found))
+    if found.samples:
+        record["resources"] = {**record["resources"], "monitor": monitor.summary(found.samples)}
 
 
 def _beats(value: float, best, better: str) -> bool:

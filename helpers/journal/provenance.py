@@ -96,6 +96,21 @@ def machine() -> dict:
     }
 
 
+def process(pid: int) -> dict | None:
+    """A process by its number and its birth; None when it is gone."""
+    import psutil
+
+    try:
+        return {"pid": pid, "created": round(psutil.Process(pid).create_time(), 1)}
+    except psutil.Error:
+        return None
+
+
+def alive(known: dict | None) -> bool:
+    """Whether that very process runs: the same number with another birth is somebody else."""
+    return known is not None and process(known["pid"]) == known
+
+
 def peak_memory_mb() -> float | None:
     """The largest resident size this process has had, in MB (1e6 bytes)."""
     if sys.platform == "win32":

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from ..paths import ROOT, journal_dir, read_json, relative, write_json
 
-FORMAT = 2  # changes with the record and with how it is rendered: an entry of an older format keeps its look
+FORMAT = 3  # changes with the record and with how it is rendered: an entry of an older format keeps its look
 STATUSES = ("running", "finished", "failed", "interrupted", "abandoned", "superseded")
 
 LOCK_SECONDS = 60
@@ -209,12 +209,21 @@ class Events:
         self._start = time.perf_counter()
         self.pending = b""
 
-    def write(self, event: str, **facts) -> None:
-        """Write `facts`, which are plain. Raises OSError when the disk takes no more; the event is kept for later."""
-        seconds = round(time.perf_counter() - self._start, 3)
+    def seconds(self) -> float:
+        """Since the run began."""
+        return round(time.perf_counter() - self._start, 3)
+
+    def write(self, event: str, **facts) -> float:
+        """Write `facts`, which are plain; returns its seconds.
+
+        Raises:
+            OSError: the disk takes no more; the event is kept for later.
+        """
+        seconds = self.seconds()
         line = json.dumps({"seconds": seconds, "event": event, **facts}, ensure_ascii=False)
         self.pending += line.encode("utf-8") + b"\n"
         self.flush()
+        return seconds
 
     def flush(self) -> None:
         while self.pending:

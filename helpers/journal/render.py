@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .. import course
-from . import changes
+from . import changes, monitor, reports
 from .markdown import escape, number, table
 
 SHORT = 12  # rows; a longer table is folded where nothing in it is news
@@ -59,6 +59,8 @@ def entry(record: dict) -> str:
         parts.append(f"**Question.** {record['question']}\n")
     if record["changed_from"]:
         parts.append(changed(record))
+    if record["resumed_from"]:
+        parts.append(f"**Resumed** from {record['resumed_from']}.\n")
     if record["status"] != "finished":
         error = record["error"] or {}
         what = f": {escape(error.get('type'))}: {escape(error.get('message'))}" if error else ""
@@ -67,6 +69,7 @@ def entry(record: dict) -> str:
         parts.append(predictions(record))
     if record["metrics"]:
         parts.append(metrics(record))
+    parts += [training(record, found) for found in record.get("trainings", [])]
     for name, figure in record["figures"].items():
         parts.append(f"![{escape(figure['alt'], 2000)}](runs/{run_id}/figures/{name}.png)\n")
     if record["notes"]:
@@ -93,6 +96,26 @@ def line(record: dict) -> str:
         verb = "identical to" if found["verdict"] == "identical" else "agrees with"
         said = f"{verb} {found['reference']}, {found['agree']} of {found['of']}"
     return f"\n- {heading(record)}: {said} (record: runs/{record['run_id']}/)\n"
+
+
+def training(record: dict, found: dict) -> str:
+    """The last report on a training: the final one, unless the process was killed."""
+    name = f"**{found['name'].capitalize()}.** "
+    if not found["reports"]:
+        where = f"{number(found['step'])} of {number(found['total'])}"
+        return f"{name}{found['status'].capitalize()} after step {where}, before its first report.\n"
+    *earlier, last = found["reports"]
+    cut = f"Cut off after step {number(found['step'])}. " if found["status"] == "cut off" else ""
+    return name + cut + reports.report(record, last, earlier)
+
+
+def used(resources: dict) -> list[list]:
+    """What the run used of the machine: mean, peak and a small chart from 0 to the largest."""
+    rows = []
+    for name, seen in resources.get("monitor", {}).items():
+        chart = monitor.chart(seen["series"])
+        rows.append([monitor.NAMES[name], f"mean {number(seen['mean'])}, peak {number(seen['peak'])} {chart}"])
+    return rows
 
 
 def disk(record: dict) -> str:
@@ -210,6 +233,7 @@ def provenance(record: dict) -> str:
         ["versions", ", ".join(f"{name} {version}" for name, version in record["versions"].items())],
         ["seconds", number(record["seconds"])],
         ["peak memory", f"{number(resources.get('peak_memory_mb'))} MB"],
+        *used(resources),
     ]
     if record["format"] > 1:
         config = ", ".join(f"{name} {value}" for name, value in record["config"].items()) or "–"

@@ -7,14 +7,17 @@ import copy
 import math
 import os
 import sys
+import threading
 import time
 import warnings
 
 from .. import paths
 from . import metrics as logged
-from . import provenance, render, say
+from . import progress, provenance, render, reports, say
 from . import record as store
+from .monitor import Monitor
 from .record import JournalError
+from .watch import Watch
 
 IN_PLACE = "COURSE_IN_PLACE"  # environment variable of the runner: this run becomes the reference
 
@@ -30,6 +33,8 @@ class Run:
         self.folder = folder
         self.record = record
         self.error: BaseException | None = None  # of the last cell that raised and was not followed by a good one
+        self.progress = progress.Progress()
+        self._lock = threading.RLock()  # the monitor writes from a thread of its own
         self._events = store.Events(folder)
         self._started = time.perf_counter()
         self._missing: dict = {}  # path -> bytes that could not be written yet
@@ -38,6 +43,7 @@ class Run:
         self._edited: set[str] = set()  # cells that ran and are not in the notebook's file
         self._event("start", run_id=record["run_id"], config=record["config"], seed=record["seed"])
         self._save()
+        self._monitor = Monitor(lambda values: self._event("sample", values=values))
         atexit.register(self.close_at_exit)
 
     @property
@@ -155,6 +161,69 @@ class Run:
         self.close("finished")
         say.show_markdown(render.closing(self.record))
 
+    # -- watching a training ---------------------------------------------------------------------------------------
+
+    def watch(
+        self,
+        steps: int,
+        *,
+        unit: str,
+        name: str = "training",
+        first: int = 0,
+        eval_every: int | None = None,
+        save_every: int | None = None,
+        predicted: dict[str, str] | None = None,
+        tensorboard=None,
+        levels: dict[str, float] | None = None,
+    ) -> Watch:
+        """Watch a training: ``with run.watch(500, unit="nats/token") as watch``, then ``watch.step`` after each step.
+
+        While it runs, a chart or a line shows where it stands; reports are written at 25, 50 and 75 per cent and at the
+        end; a notice tells that it is over.
+
+        Args:
+            steps: of the whole training, those before `first` included.
+            unit: of the training loss.
+            first: steps that an earlier process has done, for one that is resumed.
+            eval_every, save_every: steps between two evaluations, two checkpoints; for the time that is left.
+            predicted: predicted metric -> what stands for it while the training runs: "loss", "seconds" (of steps), an
+                evaluated metric or a value of the steps.
+            tensorboard: folder for an export of the training; None for none.
+            levels: name -> loss to draw beside it.
+        """
+        self._check_open()
+        return Watch(
+            self, steps, unit=unit, name=name, first=first, eval_every=eval_every, save_every=save_every,
+            predicted=predicted, tensorboard=tensorboard, levels=levels,
+        )  # fmt: skip
+
+    def events(self, n: int = 10) -> None:
+        """Print the last `n` events, the newest last."""
+        known = self.progress
+        if n > progress.KEPT:
+            known = progress.add_up(store.read_events(self.folder)[0], n)
+        print("\n".join(line for _, line in list(known.recent)[-n:]))
+
+    def status(self) -> None:
+        """Show where the training stands; times only as long as it runs, as they are of no use afterwards."""
+        found = progress.status(self.record, self.progress)
+        say.show_markdown(reports.status(found, times=self._training()))
+
+    def report(self) -> None:
+        """Show the latest report on the training: where it started, where it is, what it means."""
+        training = self.progress.training
+        if training is None or not training.reports:
+            raise JournalError("no report yet: the first comes at a quarter of a watched training (run.watch)")
+        *earlier, latest = training.reports
+        say.show_markdown(reports.report(self.record, latest, earlier, times=self._training()))
+
+    def _training(self) -> bool:
+        return self.progress.training is not None and self.progress.training.end is None
+
+    def _keep_trainings(self) -> None:
+        logged.add_trainings(self.record, self.progress)
+        self._save()
+
     # -- how it ends ---------------------------------------------------------------------------------------------
 
     def close(self, status: str, error: BaseException | None = None) -> None:
@@ -165,6 +234,7 @@ class Run:
         """
         if self.record["status"] != "running":
             return
+        self._monitor.stop()
         before = copy.deepcopy(self.record)
         try:
             if error is not None:
@@ -172,6 +242,7 @@ class Run:
             self.record["status"] = status
             self.record["seconds"] = round(time.perf_counter() - self._started, 1)
             self.record["resources"]["peak_memory_mb"] = provenance.peak_memory_mb()
+            logged.add_trainings(self.record, self.progress)
             self._close_code()
             for path in list(self._missing):
                 paths.write_atomic(path, self._missing[path])
@@ -249,10 +320,13 @@ class Run:
         self._write_event(event, **store.plain(facts))
 
     def _write_event(self, event: str, **facts) -> None:
-        try:
-            self._events.write(event, **facts)
-        except OSError as error:
-            self._warn(error)
+        with self._lock:
+            try:
+                seconds = self._events.write(event, **facts)
+            except OSError as error:
+                seconds = self._events.seconds()
+                self._warn(error)
+            self.progress.take({"seconds": seconds, "event": event, **facts})
 
     def _save(self) -> None:
         try:

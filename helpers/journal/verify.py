@@ -144,6 +144,7 @@ def _changed(where: str, record: dict, events: list[dict]) -> list[str]:
     names = [name for name in ("predictions", "metrics", "figures") if again[name] != record[name]]
     first = events[0] if events else {}
     names += [name for name in ("config", "seed") if first.get(name) != record[name]]
+    names += ["trainings"] if again.get("trainings") != record.get("trainings") else []
     if record["status"] == "finished" and again["notes"] != record["notes"]:
         names.append("notes")
     last = events[-1] if events else {}

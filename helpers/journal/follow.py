@@ -1,0 +1,90 @@
+"""Read a run's files while another process writes them, and go on with the run that takes its place."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+from ..paths import read_json
+from . import metrics, progress
+from . import record as store
+from .provenance import alive
+
+POLL = 0.5  # seconds
+
+
+class Tail:
+    """A run as its files have it: its record, with what its events say by now.
+
+    Attributes:
+        record: metrics and predictions up to the last event that was read.
+        progress: what the events add up to.
+    """
+
+    def __init__(self, record: dict, keep: int = progress.KEPT):
+        self.folder = store.folder_of(record)
+        self.progress = progress.Progress(keep)
+        self._logged = {"predictions": {}, "metrics": {}, "figures": {}, "notes": []}
+        self._place, self._rest = 0, b""
+        self.record = record
+        self.read()
+
+    def read(self) -> list[tuple[dict, str | None]]:
+        """The events since the last call, each with its line for people; half a line is left for the next call.
+
+        Raises:
+            JournalError: a line is no JSON.
+        """
+        record = read_json(self.folder / "run.json")  # before the events: so a closed run has all of them
+        with open(self.folder / "events.jsonl", "rb") as file:
+            file.seek(self._place)
+            *lines, self._rest = (self._rest + (data := file.read())).split(b"\n")
+            self._place += len(data)
+        found = []
+        for line in lines:
+            try:
+                event = json.loads(line)
+            except ValueError as error:
+                raise store.JournalError(f"{self.folder.name}/events.jsonl is damaged: {error}") from error
+            metrics.apply(self._logged, event)
+            found.append((event, self.progress.take(event)))
+        self.record = {**record, **self._logged} if record["status"] == "running" else record
+        return found
+
+    @property
+    def alive(self) -> bool:
+        return self.record["status"] == "running" and alive(self.record["resources"].get("process"))
+
+    def status(self) -> dict:
+        silent = time.time() - (self.folder / "events.jsonl").stat().st_mtime
+        return progress.status(self.record, self.progress, alive=self.alive, silent=max(0.0, silent))
+
+    def successor(self) -> dict | None:
+        """The run that goes on with this one or was started in its place: the next of its notebook and profile."""
+        mine = self.record
+        later = sorted(self.folder.parent.glob(f"*-{mine['notebook']}-*/run.json"))
+        for path in later:
+            if path.parent.name > mine["run_id"] and (record := read_json(path))["profile"] == mine["profile"]:
+                return record
+        return None
+
+
+def follow(record: dict, keep: int = progress.KEPT) -> Iterator[tuple[Tail, list]]:
+    """(run, new events) again and again; ends when a run has finished.
+
+    A run that failed, was interrupted, killed or superseded is followed by the next one of its notebook; as long as
+    there is none, this waits for it.
+    """
+    tail, new = Tail(record, keep), []
+    yield tail, list(tail.progress.recent)
+    while True:
+        if tail.record["status"] == "finished":
+            return
+        if not tail.alive and (following := tail.successor()):
+            tail = Tail(following)
+            new = list(tail.progress.recent)
+        else:
+            time.sleep(POLL)
+            new = tail.read()
+        yield tail, new

@@ -1,0 +1,116 @@
+"""A training while it runs: a chart that is drawn again in a notebook, one line that is written again in a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from .progress import MARKS, Training, status
+
+PAUSE = 0.5  # seconds between two drawings, at least
+SHARE = 0.02  # of the training's time, at most: the slower the drawing, the rarer
+POINTS = 400  # of the raw loss, at most
+
+
+class Live:
+    """Shows the training of a run where it can be seen; what it shows last is one sentence without times.
+
+    Args:
+        levels: name -> loss, drawn as dashed lines.
+    """
+
+    def __init__(self, levels: dict[str, float]):
+        self._levels = levels
+        self._started = time.perf_counter()
+        self._next = self._started + PAUSE
+        self._shell = _kernel()
+        self._handle = None
+        self._told = 0  # per cent, where a line cannot be written again
+        self._width = 0
+
+    def show(self, run) -> None:
+        before = time.perf_counter()
+        if before < self._next or not run.progress.training.losses:
+            return
+        from .reports import one_line
+
+        line = one_line(status(run.record, run.progress))
+        if self._shell is not None:
+            self._draw(run.progress.training, line)
+        elif sys.stderr.isatty():
+            self._write(line)
+        else:
+            self._tell(run.progress.training, line)
+        after = time.perf_counter()
+        self._next = after + max(PAUSE, (after - before) / SHARE)
+
+    def end(self, told: str) -> None:
+        if self._shell is not None:
+            from IPython.display import Markdown, display
+
+            if self._handle is None:
+                display(Markdown(told))
+            else:
+                self._handle.update(Markdown(told))
+        elif sys.stderr.isatty():
+            self._write(told)
+            sys.stderr.write("\n")
+        else:
+            print(told, file=sys.stderr)
+
+    def _draw(self, training: Training, line: str) -> None:
+        from IPython.display import Image, display
+
+        from .. import plots
+
+        picture = Image(plots.png(chart(training, self._levels, line)), format="png", alt=line, width=800)
+        if self._handle is None:
+            self._handle = display(picture, display_id=True)
+        else:
+            self._handle.update(picture)
+
+    def _write(self, line: str) -> None:
+        sys.stderr.write("\r" + line.ljust(self._width))
+        sys.stderr.flush()
+        self._width = len(line)
+
+    def _tell(self, training: Training, line: str) -> None:
+        """A file, say: one line at each quarter."""
+        reached = max((mark for mark in MARKS if training.percent >= mark), default=0)
+        if reached > self._told:
+            self._told = reached
+            print(line, file=sys.stderr)
+
+
+def chart(training: Training, levels: dict[str, float], title: str):
+    """The raw loss of every step, their means, and the evaluations so far."""
+    from .. import plots
+
+    fig, ax = plots.figure(height=3.2)
+    stride = -(-len(training.losses) // POINTS)
+    ax.plot(training.steps[::stride], training.losses[::stride], color=plots.COLORS["sky"], linewidth=0.7)
+    size = max(1, len(training.losses) // 40)
+    whole = range(0, len(training.losses) - size + 1, size)
+    means = [sum(training.losses[i : i + size]) / size for i in whole]
+    ax.plot([training.steps[i + size - 1] for i in whole], means, color=plots.COLORS["blue"])
+    dots: dict[str, list] = {}
+    for step, metrics in training.evaluations:
+        for name, value in metrics.items():
+            if name.endswith(("loss", "entropy")):
+                dots.setdefault(name, []).append((step, value))
+    for (name, points), color in zip(dots.items(), ("orange", "green"), strict=False):
+        ax.plot(*zip(*points, strict=True), "o-", color=plots.COLORS[color], linewidth=1, label=name.replace("_", " "))
+    for name, level in levels.items():
+        ax.axhline(level, color=plots.COLORS["grey"], linestyle="--", linewidth=1.5)
+        ax.text(training.total, level, name, color=plots.COLORS["grey"], ha="right", va="bottom")
+    if dots:
+        ax.legend(loc="upper right")
+    ax.set(xlim=(training.first, training.total), xlabel="step", ylabel=f"loss ({training.unit})", title=title)
+    return fig
+
+
+def _kernel():
+    """The shell of a notebook's kernel, whose outputs can be drawn again; None elsewhere."""
+    module = sys.modules.get("IPython")
+    shell = module.get_ipython() if module else None
+    return shell if hasattr(shell, "kernel") else None

@@ -1,0 +1,270 @@
+"""What the events of a run add up to: where its training stands, in facts and in lines.
+
+The same code for a run in this process and for one that a terminal watches through its files. Nothing here knows more
+than the events say: where something is not known, it is None.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import deque
+
+from .markdown import clean, number
+from .record import plain
+
+KEPT = 200  # events for people; more of them are in the file
+WARM = 3  # first steps of a process: they pay for compilation and caches, and say nothing about the rest
+ENOUGH = 5  # steps after those, before a time is told
+RECENT = 100  # steps that the time left is worked out from
+SMOOTH = 20  # losses in "the loss now": one batch is easy, the next one hard
+ASIDE = ("evaluation", "checkpoint")  # what has a time of its own
+MARKS = (25, 50, 75)  # per cent
+
+
+class Training:
+    """One training, from its "train" event to its "train_end"."""
+
+    def __init__(self, begin: dict):
+        self.begin = begin
+        self.name, self.total, self.first = begin["name"], begin["total"], begin["first"]
+        self.unit = begin["unit"]
+        self.steps: list[int] = []
+        self.losses: list[float] = []
+        self.values: dict[str, list] = {}  # gradient_norm, learning_rate …
+        self.took: list[float] = []  # seconds of each step of this process
+        self.aside: dict[str, list[float]] = {name: [] for name in ASIDE}
+        self.done = dict.fromkeys(ASIDE, 0)  # step of the latest
+        self.evaluations: list[tuple[int, dict]] = []
+        self.reports: list[dict] = []
+        self.end: dict | None = None
+        self.last = begin["seconds"]  # of the run's clock
+
+    def take(self, event: dict) -> None:
+        kind = event["event"]
+        if kind == "step":
+            self.steps.append(event["step"])
+            self.losses.append(float(event["loss"]))  # "nan" becomes a number that is none again
+            self.took.append(event["took"])
+            for name, value in event["values"].items():
+                self.values.setdefault(name, []).append(value)
+        elif kind in ASIDE:
+            if event["took"] is not None:
+                self.aside[kind].append(event["took"])
+            self.done[kind] = event["step"]
+            if kind == "evaluation":
+                self.evaluations.append((event["step"], event["metrics"]))
+        elif kind == "report":
+            self.reports.append(event["report"])
+        elif kind == "train_end":
+            self.end = event
+        self.last = event["seconds"]
+
+    @property
+    def step(self) -> int:
+        return self.steps[-1] if self.steps else self.first
+
+    @property
+    def percent(self) -> int:
+        return int(100 * self.step / self.total)
+
+    @property
+    def rest(self) -> dict[str, int]:
+        """Steps, evaluations and checkpoints that are still to come."""
+        due = {"step": self.total - self.step}
+        for kind, interval in (("evaluation", self.begin["eval_every"]), ("checkpoint", self.begin["save_every"])):
+            if interval:  # at its multiples, and at the end
+                done = max(self.done[kind], self.first)
+                due[kind] = 0 if done >= self.total else -(-self.total // interval) - done // interval
+        return due
+
+    def seconds_left(self) -> tuple[float, float] | None:
+        """From the 20th to the 80th percentile of recent step times; None when that is not known."""
+        warm = self.took[WARM:][-RECENT:]
+        if self.end is not None or len(warm) < ENOUGH:
+            return None
+        low = high = 0.0
+        for kind, count in self.rest.items():
+            times = warm if kind == "step" else self.aside[kind][-RECENT:]
+            if count and not times:
+                return None
+            if count:
+                a, b = _percentiles(times)
+                low, high = low + count * a, high + count * b
+        return low, high
+
+    def recent_loss(self) -> float | None:
+        known = self.losses[-SMOOTH:]
+        return statistics.fmean(known) if known else None
+
+    def seconds(self) -> dict[str, float]:
+        """Where the time went: steps, evaluations, checkpoints, and the rest (drawing, reports, whatever else)."""
+        spent = {"steps": sum(self.took), **{kind: sum(times) for kind, times in self.aside.items()}}
+        spent["other"] = max(0.0, self.last - self.begin["seconds"] - sum(spent.values()))
+        return {name: round(value, 1) for name, value in spent.items()}
+
+
+class Progress:
+    """Fed with every event of a run, oldest first; the last `keep` that people may see stay at hand."""
+
+    def __init__(self, keep: int = KEPT):
+        self.trainings: list[Training] = []
+        self.recent: deque[tuple[dict, str]] = deque(maxlen=keep)  # with its line for people
+        self.samples: list[dict] = []
+        self.seconds = 0.0
+
+    @property
+    def training(self) -> Training | None:
+        return self.trainings[-1] if self.trainings else None
+
+    def take(self, event: dict) -> str | None:
+        """Returns the event in words; None for one that a person need not see."""
+        kind = event["event"]
+        self.seconds = event["seconds"]
+        if kind == "sample":
+            self.samples.append(event["values"])
+        elif kind == "train":
+            self.trainings.append(Training(event))
+        elif kind in ("step", "report", "train_end", *ASIDE) and self.training:
+            self.training.take(event)
+        if said := self._line(event):
+            self.recent.append((event, said))
+        return said
+
+    def _line(self, event: dict) -> str | None:
+        kind, training = event["event"], self.training
+        if kind == "start":
+            return f"run {event['run_id']} starts"
+        if kind == "train":
+            if event["first"]:
+                return f"{event['name']} resumes after step {number(event['first'])} of {number(event['total'])}"
+            return f"{event['name']} begins: {number(event['total'])} steps"
+        if kind == "error":
+            return f"a cell raised {clean(event['type'])}: {clean(event['message'])}"
+        if kind == "end":
+            return f"the run ends: {event['status']}"
+        if training is None:
+            return None
+        if kind == "step":
+            return f"step {number(event['step'])} of {number(training.total)}: training loss {_fixed(event['loss'])}"
+        if kind == "evaluation":
+            told = ", ".join(f"{clean(name)} {_fixed(value)}" for name, value in event["metrics"].items())
+            return f"evaluation after step {number(event['step'])}: {told}"
+        if kind == "checkpoint":
+            return f"checkpoint after step {number(event['step'])}: {clean(event['path'])}"
+        if kind == "report":
+            found = event["report"]
+            trend = f", trend: {found['trend']['verdict']}" if found["trend"] else ""
+            return f"report at {found['percent']} %: training loss {_fixed(found['loss']['now'])}{trend}"
+        if kind == "train_end":
+            why = f": {clean(event['why'])}" if event["why"] else ""
+            return (
+                f"{training.name} {event['status']} after step {number(event['step'])} of {number(training.total)}{why}"
+            )
+        return None
+
+
+def add_up(events: list[dict], keep: int = KEPT) -> Progress:
+    progress = Progress(keep)
+    for event in events:
+        progress.take(event)
+    return progress
+
+
+def status(record: dict, progress: Progress, *, alive: bool = True, silent: float | None = None) -> dict:
+    """Where a run stands.
+
+    Args:
+        record: with its metrics up to date.
+        alive: whether the process of a running run is there; if not, it was killed.
+        silent: seconds since its last event.
+    """
+    state = record["status"]
+    if state == "running" and not alive:
+        state = "killed"
+    found = {
+        "run_id": record["run_id"],
+        "notebook": record["notebook"],
+        "profile": record["profile"],
+        "state": state,
+        "silent_seconds": None if silent is None or record["status"] != "running" else round(silent, 1),
+        "memory_mb": progress.samples[-1].get("memory_mb") if progress.samples else None,
+        "gpu_memory_mb": progress.samples[-1].get("gpu_memory_mb") if progress.samples else None,
+        "metrics": {
+            name: {key: m[key] for key in ("start", "best", "best_step", "final", "unit")}
+            for name, m in record["metrics"].items()
+            if m["count"] > 1 and m["kind"] == "result"
+        },
+        "training": None,
+    }
+    t = progress.training
+    if t is None:
+        return plain(found)
+    left = t.seconds_left() if state == "running" else None
+    running = state if state != "running" else "training"
+    best = min((i for i, loss in enumerate(t.losses) if math.isfinite(loss)), key=t.losses.__getitem__, default=None)
+    found["training"] = {
+        "name": t.name,
+        "state": t.end["status"] if t.end else running,
+        "why": t.end["why"] if t.end else "",
+        "step": t.step,
+        "total": t.total,
+        "resumed_after": t.first or None,
+        "percent": t.percent,
+        "elapsed_seconds": round((t.last if t.end or state != "running" else progress.seconds) - t.begin["seconds"], 1),
+        "seconds_left": None if left is None else [round(value, 1) for value in left],
+        "seconds": t.seconds(),
+        "remaining": t.rest,
+        "unit": t.unit,
+        "loss": {
+            "start": t.losses[0] if t.losses else None,
+            "now": t.recent_loss(),
+            "of_steps": min(SMOOTH, len(t.losses)),
+            "lowest": None if best is None else t.losses[best],
+            "lowest_step": None if best is None else t.steps[best],
+        },
+        "evaluations": _evaluations(t),
+        "values": {name: numbers[-1] for name, numbers in t.values.items()},
+        "trend": t.reports[-1]["trend"] if t.reports else None,
+        "trend_at": t.reports[-1]["percent"] if t.reports else None,
+    }
+    return plain(found)
+
+
+def summary(progress: Progress) -> list[dict]:
+    """What the record keeps of its trainings; made from the events alone, so that it can be made again."""
+    return [
+        {
+            **{key: t.begin[key] for key in ("name", "total", "first", "unit")},
+            "status": t.end["status"] if t.end else "cut off",
+            "why": t.end["why"] if t.end else "",
+            "step": t.step,
+            "reports": t.reports,
+        }
+        for t in progress.trainings
+    ]
+
+
+def _evaluations(t: Training) -> dict:
+    """Each evaluated metric: first value and latest, with the step of the latest."""
+    found: dict = {}
+    for step, metrics in t.evaluations:
+        for name, value in metrics.items():
+            found.setdefault(name, {"start": value})
+            found[name] |= {"now": value, "step": step}
+    return found
+
+
+def _percentiles(times: list[float]) -> tuple[float, float]:
+    if len(times) == 1:
+        return times[0], times[0]
+    cuts = statistics.quantiles(times, n=5, method="inclusive")
+    return cuts[0], cuts[-1]
+
+
+def _fixed(value) -> str:
+    """Four decimals, so that a row of losses stands in line; whatever is no number as it is."""
+    try:
+        return f"{float(value):.4f}"
+    except (TypeError, ValueError):
+        return clean(value)

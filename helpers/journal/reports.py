@@ -1,0 +1,223 @@
+"""Status and reports of a training, in words and one table. Pure functions of what the events add up to.
+
+A report is facts first: they go into the events and the record, and are put into words whenever someone reads them.
+"""
+
+from __future__ import annotations
+
+from .markdown import escape, number, table
+from .progress import Training
+
+
+def facts(record: dict, training: Training, trend: dict | None) -> dict:
+    """A report on `training` as it stands; `trend` is that of its losses so far."""
+    t, left = training, training.seconds_left()
+    rows = [_row("training loss", t.unit, t.losses[0] if t.losses else None, t.recent_loss(), t, "loss", record)]
+    known: dict[str, list] = {}
+    for _, metrics in t.evaluations:
+        for name, value in metrics.items():
+            known.setdefault(name, []).append(value)
+    for name, values in known.items():
+        rows.append(_row(name, _unit(record, name), values[0], values[-1], t, name, record))
+    for name, values in t.values.items():
+        rows.append(_row(name, "", values[0], values[-1], t, name, record))
+    seconds = t.seconds()
+    if "seconds" in t.begin["predicted"].values():
+        rows.append(_row("seconds of steps", "s", None, seconds["steps"], t, "seconds", record))
+    return {
+        "percent": t.percent,
+        "step": t.step,
+        "total": t.total,
+        "status": t.end["status"] if t.end else "running",
+        "why": t.end["why"] if t.end else "",
+        "loss": {"start": t.losses[0] if t.losses else None, "now": t.recent_loss()},
+        "unit": t.unit,
+        "rows": rows,
+        "trend": trend,
+        "remaining": t.rest,
+        "seconds_left": None if left is None else [round(value, 1) for value in left],
+        "seconds": seconds,
+    }
+
+
+def _row(name: str, unit: str, start, now, t: Training, key: str, record: dict) -> dict:
+    """`key` is what a prediction may have been tied to by `predicted={"val_loss_all": "val_loss"}`."""
+    tied = [p for p, source in t.begin["predicted"].items() if source == key and p in record["predictions"]]
+    found = {"name": name, "unit": unit, "start": start, "now": now, "predicted": None}
+    if tied:
+        found |= {"predicted": record["predictions"][tied[0]]["predicted"], "prediction": tied[0]}
+    if key == "seconds":
+        found["kind"] = "timing"
+    return found
+
+
+def _unit(record: dict, name: str) -> str:
+    return record["metrics"].get(name, {}).get("unit", "")
+
+
+def report(record: dict, found: dict, earlier: list[dict] = (), times: bool = True) -> str:
+    """A report as Markdown: heading, words, one table with the `earlier` ones beside it.
+
+    Args:
+        found: from :func:`facts`.
+        times: leave out what belongs to the clock with False.
+    """
+    t = found["trend"]
+    where = f"step {number(found['step'])} of {number(found['total'])}"
+    if found["status"] == "running":
+        heading = f"**Midterm report, {found['percent']} %** ({where}). "
+    else:
+        heading = f"**Final report**: {found['status']} after {where}. "
+    words = heading + (f"{escape(found['why'])}. " if found["why"] else "")
+    if found["loss"]["start"] is not None:
+        words += (
+            f"The training loss began at {number(found['loss']['start'])} and is {number(found['loss']['now'])} now, "
+            "taken over the latest steps. "
+        )
+    words += f"{trend(t, found['unit'])} "
+    if record.get("changed_from"):
+        words += f"Changed since {record['changed_from']}: {escape(record['change'])}, because "
+        words += f"{escape(record['reason'])}. "
+    words += f"{left} " if (left := remaining(found, times)) else ""
+    return f"{words}**Verdict:** {verdict(found)}\n\n{_table([*earlier, found], times)}"
+
+
+def _table(reports: list[dict], times: bool) -> str:
+    last = reports[-1]
+    heads = [f"at {r['percent']} %" for r in reports[:-1]] + ["end" if last["status"] != "running" else "now"]
+    lines, tied = [], any(row["predicted"] is not None for row in last["rows"])
+    for row in last["rows"]:
+        if row.get("kind") == "timing" and not times:
+            continue
+        past = [next((r["now"] for r in one["rows"] if r["name"] == row["name"]), None) for one in reports]
+        name = row["name"].replace("_", " ") + (f", {row['unit']}" if row["unit"] else "")
+        cells = [name, number(row["start"]), *map(number, past)]
+        lines.append(cells + [number(row["predicted"])] * tied)
+    if any(one["trend"] for one in reports):
+        lines.append(["trend", "–", *(one["trend"]["verdict"] if one["trend"] else "–" for one in reports)])
+        lines[-1] += ["–"] * tied
+    if times:
+        lines.append(["seconds left", "–", *(_range(one["seconds_left"]) for one in reports)] + ["–"] * tied)
+    return table(lines, ["", "start", *heads] + ["predicted"] * tied)
+
+
+def trend(found: dict | None, unit: str) -> str:
+    """A trend in a sentence."""
+    if found is None:
+        return "Trend: not looked at yet."
+    if found["verdict"] == "too few points":
+        return f"Trend: too few points to tell ({escape(found['why'])})."
+    slope = f"{found['slope']:+.2g} {unit} per 100 steps, 95 % interval {found['low']:+.2g} to {found['high']:+.2g}"
+    said = {"falling": "falling", "rising": "rising", "noise": "none that could be told from noise"}[found["verdict"]]
+    text = f"Trend over steps {number(found['steps'][0])} to {number(found['steps'][1])}: {said} ({slope})."
+    if found["drop"]:
+        text += f" The steep first drop, up to step {number(found['drop'][1])}, is left out."
+    return text
+
+
+def remaining(found: dict, times: bool = True) -> str:
+    due = {kind: count for kind, count in found["remaining"].items() if count}
+    if not due or found["status"] != "running":
+        return ""
+    text = "Left: " + " and ".join(f"{number(n)} {kind}{'' if n == 1 else 's'}" for kind, n in due.items())
+    if times and found["seconds_left"]:
+        text += f", {_range(found['seconds_left'])} s"
+    return text + "."
+
+
+def verdict(found: dict) -> str:
+    """What the numbers say, in a few words."""
+    ended = {
+        "diverged": "diverged: the loss or its gradient is no longer a number.",
+        "interrupted": "interrupted by hand, before its last step.",
+        "failed": "failed before its last step.",
+    }
+    if found["status"] in ended:
+        return ended[found["status"]]
+    running = found["status"] == "running"
+    return {
+        "falling": "still falling; go on." if running else "it was still falling when it ended.",
+        "rising": "rising; stop and look at the learning rate." if running else "it rose again before it ended.",
+        "noise": "no trend beyond noise" + (" so far." if running else "; more of the same steps would change little."),
+        "too few points": "too few points to tell.",
+    }[found["trend"]["verdict"] if found["trend"] else "too few points"]
+
+
+def status(found: dict, times: bool = True) -> str:
+    """A status as Markdown; what is not known is not there.
+
+    Args:
+        found: from :func:`.progress.status`.
+        times: leave out what belongs to the clock and the machine with False.
+    """
+    text = f"**{found['notebook']}** · {found['profile']} · run {found['run_id'][-4:]} · {found['state']}\n\n"
+    t = found["training"]
+    if t is None:
+        return text + "No training yet.\n"
+    text += (
+        f"{t['name'].capitalize()} {t['state']}, {t['percent']} %: step {number(t['step'])} of {number(t['total'])}."
+    )
+    if t["resumed_after"]:
+        text += f" Resumed after step {number(t['resumed_after'])}."
+    if t["why"]:
+        text += f" {escape(t['why'])}."
+    if times:
+        text += f" Elapsed {clock(t['elapsed_seconds'])}"
+        text += f", left {_clocks(t['seconds_left'])}." if t["seconds_left"] else "."
+        if (found["silent_seconds"] or 0) > 60:
+            text += f" Nothing has been heard for {clock(found['silent_seconds'])}."
+    rows = []
+    loss, low = t["loss"], None
+    if loss["lowest"] is not None:
+        low = f"{number(loss['lowest'])} (step {number(loss['lowest_step'])})"
+    if loss["now"] is not None:
+        rows.append([f"training loss, {t['unit']}", number(loss["start"]), number(loss["now"]), low])
+    for name, known in t["evaluations"].items():
+        m = found["metrics"].get(name)
+        best = None
+        if m and m["best"] is not None:
+            best = number(m["best"]) + (f" (step {number(m['best_step'])})" if m["best_step"] is not None else "")
+        unit = f", {m['unit']}" if m and m["unit"] else ""
+        rows.append([f"{name.replace('_', ' ')}{unit}", number(known["start"]), number(known["now"]), best])
+    rows += [[name.replace("_", " "), "", number(value), None] for name, value in t["values"].items()]
+    if times and found["memory_mb"]:
+        rows.append(["memory, MB", "", number(round(found["memory_mb"])), None])
+    if times and found["gpu_memory_mb"]:
+        rows.append(["GPU memory, MB", "", number(round(found["gpu_memory_mb"])), None])
+    text += f"\n\n{table(rows, ['', 'start', 'now', 'best'])}" if rows else "\n"
+    if t["trend"]:
+        text += f"\nAt {t['trend_at']} %. {trend(t['trend'], t['unit'])}\n"
+    return text
+
+
+def one_line(found: dict) -> str:
+    """A status in one line, for a terminal and above the live chart."""
+    t = found["training"]
+    text = f"step {t['step']:,} of {t['total']:,} · {t['percent']} %"
+    if t["loss"]["now"] is not None:
+        text += f" · loss {t['loss']['now']:.4f}"
+    if t["seconds_left"]:
+        text += f" · {_clocks(t['seconds_left'])} left"
+    return text + (f" · {t['state']}" if t["state"] != "training" else "")
+
+
+def clock(seconds: float) -> str:
+    """Seconds as people say them: 41 s, 3 min 20 s, 2 h 5 min, 3 d 4 h."""
+    seconds = max(0, round(seconds))
+    for size, name, below, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if seconds >= size:
+            rest = seconds % size // below
+            return f"{seconds // size} {name}" + (f" {rest} {small}" if rest else "")
+    return f"{seconds} s"
+
+
+def _clocks(both: list[float]) -> str:
+    low, high = map(clock, both)
+    return low if low == high else f"{low} to {high}"
+
+
+def _range(both: list[float] | None) -> str:
+    if both is None:
+        return "–"
+    low, high = (f"{value:.0f}" for value in both)
+    return low if low == high else f"{low} to {high}"
