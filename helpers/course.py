@@ -94,6 +94,7 @@ COURSE = Notebook(
 
 BENCHMARKS = (
     Notebook("bench_journal", "What the journal costs", "How long do starting a run and logging a number take?"),
+    Notebook("bench_watch", "What watching costs", "What do a watched step, the live chart and the monitor take?"),
     Notebook("bench_spread", "Spread over seeds", "How far apart are runs that differ in nothing but the seed?"),
 )
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from helpers import classify, paths, sources
+from helpers import classify, journal, paths, sources
 
 # -- data ------------------------------------------------------------------------------------------------------------
 
@@ -204,16 +204,6 @@ def toy_items():
     return classify.Items(np.arange(32), texts, labels * 2.0 - 1, labels, np.clip(labels, 0.1, 0.9))
 
 
-class Journal:
-    """What the recorder needs of a run."""
-
-    def __init__(self):
-        self.logged = []
-
-    def log(self, *, step=None, unit=None, better=None, kind=None, **metrics):
-        self.logged += [(name, step, value) for name, value in metrics.items()]
-
-
 def test_evaluate_metrics_give_what_the_plain_functions_give(finetune, random_answers):
     q, labels, soft = random_answers
     found = finetune.judge(q, labels, soft)
@@ -293,16 +283,21 @@ def test_training_learns_records_every_step_and_keeps_the_best_epoch(
     tokenizer, model = encoder.load(tiny_encoder, 0.0, cpu, seed=1)
     data = finetune.dataset(toy_items, tokenizer, settings.max_length)
     assert data["labels"][1] == pytest.approx([1.0, 0.9])
-    journal = Journal()
-    recorder = finetune.Recorder(journal)
-    events = workspace / "events"
-    trainer = finetune.trainer(
-        model, tokenizer, data, {"train": data, "val": data}, settings, cpu, 1,
-        callbacks=[recorder, finetune.tensorboard(events)],
-    )  # fmt: skip
-    trainer.train()
-    steps = settings.epochs * 4
-    assert [step for name, step, _ in journal.logged if name == "train_loss"] == list(range(1, steps + 1))
+    steps, run = settings.epochs * 4, journal.start("05_finetune_classifier", seed=1)
+    capsys.readouterr()
+    with run.watch(steps, unit="nats", eval_every=4) as watch:
+        recorder = finetune.Recorder(run, watch, workspace / "last_good")
+        evaluation = {"train": data, "val": data}
+        finetune.trainer(model, tokenizer, data, evaluation, settings, cpu, 1, callbacks=[recorder]).train()
+    assert capsys.readouterr().out == ""  # no printed dictionaries
+    assert watch.steps == list(range(1, steps + 1)) and watch.losses == recorder.steps["train_loss"]
+    t = run.progress.training
+    assert min(t.values["gradient_norm"]) > 0 and t.values["learning_rate"] == recorder.steps["learning_rate"]
+    assert [step for step, _ in t.evaluations] == list(range(0, steps + 1, 4))
+    assert [metrics["val_accuracy"] for _, metrics in t.evaluations] == recorder.epochs["val_accuracy"]
+    assert len(t.aside["evaluation"]) == settings.epochs + 1 and t.rest == {"step": 0, "evaluation": 0}
+    assert not (workspace / "last_good").exists()
+    run.close("interrupted")
     assert recorder.steps["step"] == list(range(1, steps + 1)) and min(recorder.steps["grad_norm"]) > 0
     assert recorder.epochs["epoch"] == list(range(settings.epochs + 1))
     assert recorder.epochs["val_accuracy"][-1] == 1.0
@@ -314,18 +309,59 @@ def test_training_learns_records_every_step_and_keeps_the_best_epoch(
         probability = finetune.predict(model, tokenizer, toy_items.texts, settings, cpu)
         expected = recorder.epochs["val_cross_entropy"][epoch]
         assert classify.cross_entropy(probability, toy_items.labels) == pytest.approx(expected, rel=1e-4)
-    assert list(events.glob("events.out.tfevents.*"))
-    assert capsys.readouterr().out == ""  # no progress, no printed dictionaries
 
 
-def test_a_diverging_run_stops_and_says_so(encoder, finetune, tiny_encoder, cpu, settings, toy_items, workspace):
+@pytest.mark.parametrize("number", ["nan", "inf"])
+def test_a_diverging_run_stops_with_the_weights_of_the_last_good_step(
+    encoder, finetune, tiny_encoder, cpu, settings, toy_items, workspace, number
+):
+    """The third step's gradient is no number; the Trainer alone would go on with weights that are none."""
+    import torch
+
     tokenizer, model = encoder.load(tiny_encoder, 0.0, cpu, seed=1)
-    model.classifier.weight.data.fill_(float("nan"))
     data = finetune.dataset(toy_items, tokenizer, settings.max_length)
-    quick = replace(settings, epochs=1)
-    trainer = finetune.trainer(model, tokenizer, data, {"val": data}, quick, cpu, 1, [finetune.Recorder(Journal())])
-    with pytest.raises(FloatingPointError, match="loss is nan at step 1; lower the learning rate"):
-        trainer.train()
+    quick = replace(settings, epochs=2)
+    run = journal.start("05_finetune_classifier", seed=1)
+    before, steps = {}, []
+
+    class Spoil(finetune.transformers.TrainerCallback):
+        def on_step_end(self, args, state, control, model=None, **kwargs):
+            steps.append(state.global_step)
+            if state.global_step == 2:
+                before.update({name: value.clone() for name, value in model.state_dict().items()})
+                model.classifier.weight.register_hook(lambda gradient: gradient * float(number))
+
+    says = r"the gradient is not finite at step 3; lower the learning rate. The weights after step 2 are in .*last_good"
+    with pytest.raises(FloatingPointError, match=says), run.watch(8, unit="nats", eval_every=4) as watch:
+        recorder = finetune.Recorder(run, watch, workspace / "last_good")
+        callbacks = [Spoil(), recorder]
+        finetune.trainer(model, tokenizer, data, {"val": data}, quick, cpu, 1, callbacks).train()
+    assert steps == [1, 2]
+    _, kept = encoder.load(workspace / "last_good", 0.0, cpu, seed=2)
+    assert all(torch.equal(value, before[name]) for name, value in kept.state_dict().items())
+    ended = run.record["trainings"][0]
+    assert (ended["status"], ended["step"]) == ("diverged", 2)
+    run.close("failed", FloatingPointError("x"))
+    entry = (workspace / "journal" / "journal.md").read_text("utf-8")
+    assert "diverged after step 2 of 8" in entry and "**Failed**" in entry
+
+
+def test_an_interrupted_fine_tuning_is_recorded(encoder, finetune, tiny_encoder, cpu, settings, toy_items, workspace):
+    """Trainer's own on_train_end is never called then."""
+    tokenizer, model = encoder.load(tiny_encoder, 0.0, cpu, seed=1)
+    data = finetune.dataset(toy_items, tokenizer, settings.max_length)
+
+    class Stop(finetune.transformers.TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            if state.global_step == 3:
+                raise KeyboardInterrupt
+
+    run = journal.start("05_finetune_classifier", seed=1)
+    with pytest.raises(KeyboardInterrupt), run.watch(24, unit="nats") as watch:
+        callbacks = [finetune.Recorder(run, watch, workspace / "last_good"), Stop()]
+        finetune.trainer(model, tokenizer, data, {"val": data}, settings, cpu, 1, callbacks).train()
+    assert run.record["trainings"][0]["status"] == "interrupted"
+    run.close("interrupted")
 
 
 def test_predict_keeps_the_order_of_the_texts(encoder, finetune, tiny_encoder, cpu, settings, toy_items):

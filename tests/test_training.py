@@ -144,6 +144,45 @@ def test_evaluation_time_does_not_count(monkeypatch):
     assert 0 < seconds <= time.perf_counter() - start - 3 * 0.3  # at the start, halfway and at the end
 
 
+def test_a_watched_training_tells_every_step_and_every_evaluation():
+    told = []
+
+    class Watch:
+        def step(self, step, loss, **values):
+            told.append(("step", step, loss, sorted(values)))
+
+        def evaluation(self, step, **metrics):
+            told.append(("evaluation", step, metrics["val_loss"], []))
+
+    recipe = training.Recipe(max_iters=5, batch_size=4, learning_rate=3e-3, eval_interval=3)
+    rows, looks = [], []
+    trainer = trainer_of(recipe)
+    training.train(
+        trainer, IDS[:200], lambda step, **v: rows.append((step, v)), Watch(), lambda t: looks.append((t, t.step))
+    )
+    assert [(kind, step) for kind, step, *_ in told] == [
+        ("evaluation", 0), ("step", 1), ("step", 2), ("step", 3), ("evaluation", 3),
+        ("step", 4), ("step", 5), ("evaluation", 5),
+    ]  # fmt: skip
+    assert looks == [(trainer, step) for step in range(6)]
+    losses = [loss for kind, _, loss, _ in told if kind == "step"]
+    assert rows[1][1]["train_loss"] == pytest.approx(sum(losses[:3]) / 3)
+    assert told[1][3] == ["gradient_norm", "learning_rate"]
+
+
+def test_watching_and_looking_do_not_change_the_training():
+    recipe = training.Recipe(max_iters=6, batch_size=4, learning_rate=3e-3, eval_interval=3)
+
+    def look(trainer):
+        with torch.no_grad():
+            trainer.model.eval()(torch.arange(16)[None])
+        trainer.model.train()
+
+    rows = []
+    training.train(trainer_of(recipe), IDS[:200], lambda step, **v: rows.append((step, v)), None, look)
+    assert [v["train_loss"] for _, v in rows] == [v["train_loss"] for _, v in run_of(recipe)]
+
+
 def test_a_loss_that_is_no_number_stops_with_its_step_and_leaves_the_weights():
     trainer = trainer_of()
     trainer.advance()

@@ -104,7 +104,7 @@ def chart(training: Training, levels: dict[str, float], title: str):
         ax.axhline(level, color=plots.COLORS["grey"], linestyle="--", linewidth=1.5)
         ax.text(training.total, level, name, color=plots.COLORS["grey"], ha="right", va="bottom")
     if dots:
-        ax.legend(loc="upper right")
+        ax.legend(loc="center right")
     ax.set(xlim=(training.first, training.total), xlabel="step", ylabel=f"loss ({training.unit})", title=title)
     return fig
 

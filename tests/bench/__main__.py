@@ -8,6 +8,7 @@ import sys
 
 BENCHMARKS = {
     "journal": "what starting a run and logging a number cost (a minute)",
+    "watch": "what watching a training costs (a minute)",
     "spread": "how far apart runs are that differ in nothing but the seed (five runs of a notebook)",
 }
 
