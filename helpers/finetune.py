@@ -167,6 +167,7 @@ class Recorder(transformers.TrainerCallback):
                 state.global_step, val_cross_entropy=wanted["val_cross_entropy"], val_accuracy=wanted["val_accuracy"]
             )
             self._keep(model, epoch)
+            self.watch.mark()
 
     def _keep(self, model, epoch: int) -> None:
         now = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}

@@ -215,6 +215,8 @@ def train(
         look(trainer)
     seconds, since = 0.0, []
     while trainer.step < recipe.max_iters:
+        if watch:
+            watch.mark()
         rate, started = learning_rate(recipe, trainer.step), time.perf_counter()
         loss, norm = trainer.advance()  # .item() inside waits for the device, so the clock sees finished work
         since.append((loss, norm, time.perf_counter() - started))
@@ -224,6 +226,8 @@ def train(
             look(trainer)
         if trainer.step % recipe.eval_interval == 0 or trainer.step == recipe.max_iters:
             losses, norms, times = zip(*since, strict=True)
+            if watch:
+                watch.mark()
             val_loss = validate()
             if watch:
                 watch.evaluation(trainer.step, val_loss=val_loss)

@@ -14,7 +14,8 @@ import numpy as np
 ALPHA = 0.05  # one-sided, in each direction
 BLOCKS = 10  # fewer say too little
 MOST_BLOCKS = 200  # more only cost time: the slope looks at every pair
-RELATED = 0.1  # autocorrelation that neighbouring block means may have left
+RELATED = 0.05  # autocorrelation that neighbouring block means should have left at most …
+TOLERATED = 0.1  # … or this, where longer blocks would be too few
 STEEP = 3.0  # the first drop is at least this many times as steep as what follows …
 CLEAR = 5.0  # … and bends by this many standard errors, many enough for all the places that are tried
 
@@ -26,11 +27,12 @@ class Trend:
     verdict: str  # "falling", "rising", "noise" or "too few points"
     why: str = ""  # of "too few points"
     steps: tuple[int, int] | None = None  # first and last step that were tested
-    drop: tuple[int, int] | None = None  # first and last step of what was left out
+    drop: tuple[int, int] | None = None  # first and last step of what was left out as the steep first drop
+    bend: int | None = None  # the step where it bends; a stretch after it is left out, too
     blocks: int = 0
     block_length: int = 0
     slope: float | None = None
-    low: float | None = None  # 95 % interval of the slope
+    low: float | None = None  # 90 % interval of the slope: 5 % on each side, as in the test
     high: float | None = None
     p: float | None = None  # one-sided, in the direction of the slope
 
@@ -47,33 +49,41 @@ def trend(values, steps=None) -> Trend:
         values: raw loss of each step, shape (n,), oldest first; not smoothed.
         steps: their step numbers, increasing; 1, 2, 3 … by default.
 
+    Two kinds of noise deceive it: slow waves under fast noise where there are only a few of them (short series), and a
+    jump, which looks like one wave: it is refused.
+
     Raises:
-        ValueError: shapes that do not fit together.
+        ValueError: shapes that do not fit together, or steps that do not increase.
     """
     values = np.asarray(values, float)
     steps = np.arange(1, len(values) + 1) if steps is None else np.asarray(steps)
     if values.ndim != 1 or values.shape != steps.shape:
         raise ValueError(f"trend needs one step for each value, got shapes {values.shape} and {steps.shape}")
+    if (np.diff(steps) <= 0).any():
+        raise ValueError("the steps must increase")
     bad = np.flatnonzero(~np.isfinite(values))
     if bad.size:
         return Trend("too few points", f"the value at step {steps[bad[0]]} is {values[bad[0]]}")
-    start = first_drop(values)
+    bend, start = first_drop(values)
     drop = (int(steps[0]), int(steps[start - 1])) if start else None
+    bend = int(steps[bend - 1]) if start else None
     rest, at = values[start:], steps[start:]
     flat = len(rest) > 0 and np.ptp(rest) == 0  # nothing varies, so there is nothing to be related
     length = block_length(rest) if len(rest) >= 2 * BLOCKS and not flat else 1
     count = len(rest) // length
     if len(rest) < 2 * BLOCKS or count < BLOCKS:
-        why = f"{len(rest)} steps" + (f", and neighbours so alike that {length} make one block" if length > 1 else "")
+        why = f"{len(rest)} steps"
+        if len(rest) >= 2 * BLOCKS:
+            why = f"the values wander or jump: no {BLOCKS} blocks of these {len(rest)} steps know little of each other"
         tested = (int(at[0]), int(at[-1])) if len(at) else None
-        return Trend("too few points", why, steps=tested, drop=drop, blocks=count, block_length=length)
+        return Trend("too few points", why, steps=tested, drop=drop, bend=bend, blocks=count, block_length=length)
     rest, at = rest[-count * length :], at[-count * length :]  # the newest are always in
     means, places = rest.reshape(count, length).mean(axis=1), at.reshape(count, length).mean(axis=1)
     from scipy import stats
 
-    slope, _, low, high = stats.theilslopes(means, places, 0.95)
+    slope, _, low, high = stats.theilslopes(means, places, 0.90)
     if flat:
-        return Trend("noise", "", (int(at[0]), int(at[-1])), drop, count, length, 0.0, 0.0, 0.0, 0.5)
+        return Trend("noise", "", (int(at[0]), int(at[-1])), drop, bend, count, length, 0.0, 0.0, 0.0, 0.5)
     p = {way: float(stats.kendalltau(places, means, alternative=way).pvalue) for way in ("less", "greater")}
     way = min(p, key=p.get)
     verdict = {"less": "falling", "greater": "rising"}[way] if p[way] < ALPHA else "noise"
@@ -81,6 +91,7 @@ def trend(values, steps=None) -> Trend:
         verdict,
         steps=(int(at[0]), int(at[-1])),
         drop=drop,
+        bend=bend,
         blocks=count,
         block_length=length,
         slope=100 * float(slope),
@@ -90,8 +101,8 @@ def trend(values, steps=None) -> Trend:
     )
 
 
-def first_drop(values: np.ndarray) -> int:
-    """How many values at the beginning are a steep drop, beside which the rest hardly moves; 0 where there is none.
+def first_drop(values: np.ndarray) -> tuple[int, int]:
+    """(values up to the bend, values to leave out) of a steep beginning beside which the rest hardly moves; or (0, 0).
 
     Two straight lines that meet are fitted, and again on the rest, as a curve bends more than once. Where they meet, a
     curve has not quite levelled out: as many values again are left out, at most a third of the rest. At least
@@ -101,7 +112,7 @@ def first_drop(values: np.ndarray) -> int:
     while (bend := _bend(values[start:])) > 0:
         start += bend
     left = len(values) - start
-    return start + min(start, left // 3, max(0, left - 2 * BLOCKS))
+    return start, start + min(start, left // 3, max(0, left - 2 * BLOCKS))
 
 
 def _bend(values: np.ndarray) -> int:
@@ -132,19 +143,30 @@ def _bend(values: np.ndarray) -> int:
 
 
 def block_length(values: np.ndarray) -> int:
-    """Steps in a block so that the means of neighbouring blocks are hardly related: at most RELATED.
+    """Steps in a block so that the means of neighbouring blocks are hardly related.
 
-    The autocorrelation of the values, straight line taken out, is taken for that of a first-order autoregression,
-    whose block means have a known one.
+    The autocorrelation of the values, straight line taken out, is first taken for that of a first-order autoregression,
+    whose block means have a known one. Slow waves under fast noise are more stubborn: as long as the block means
+    themselves are related, the blocks are doubled.
     """
     n = len(values)
-    t = np.arange(n)
-    residual = values - np.polyval(np.polyfit(t, values, 1), t)
-    rho = 0.0 if _negligible(residual, values) else _autocorrelation(residual)
+    rho = _of_line(values)
     length = max(1, -(-n // MOST_BLOCKS))
     while _of_means(rho, length) > RELATED:
         length += 1
+    most = n // BLOCKS
+    if length > most and _of_means(rho, most) <= TOLERATED:
+        length = most
+    while n // length >= BLOCKS and _of_line(values[-(n // length) * length :].reshape(-1, length).mean(axis=1)) > 0:
+        length *= 2
     return length
+
+
+def _of_line(values: np.ndarray) -> float:
+    """Autocorrelation of what a straight line leaves over."""
+    t = np.arange(len(values))
+    residual = values - np.polyval(np.polyfit(t, values, 1), t)
+    return 0.0 if _negligible(residual, values) else _autocorrelation(residual)
 
 
 def _negligible(residual: np.ndarray, values: np.ndarray) -> bool:
@@ -153,13 +175,13 @@ def _negligible(residual: np.ndarray, values: np.ndarray) -> bool:
 
 
 def _autocorrelation(residual: np.ndarray) -> float:
-    """Lag 1, between 0 and 0.99, corrected for the straight line that was taken out; 0 where it could be chance."""
+    """Lag 1, between 0 and 0.99; 0 unless it is larger than chance makes it in 19 of 20 cases."""
     n, total = len(residual), float((residual**2).sum())
     if total == 0:
         return 0.0
     rho = float((residual[1:] * residual[:-1]).sum()) / total
-    rho = (n * rho + 2) / (n - 4)  # expected value of the estimate: rho - (2 + 4 rho) / n (Marriott and Pope 1954)
-    return min(rho, 0.99) if rho > 1.0 / np.sqrt(n) else 0.0
+    rho = (n * rho + 2) / (n - 4)  # taking out a line lowers it by about (2 + 4 rho) / n
+    return min(rho, 0.99) if rho > 1.64 / np.sqrt(n) else 0.0
 
 
 def _of_means(rho: float, length: int) -> float:

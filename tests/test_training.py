@@ -148,6 +148,9 @@ def test_a_watched_training_tells_every_step_and_every_evaluation():
     told = []
 
     class Watch:
+        def mark(self):
+            pass
+
         def step(self, step, loss, **values):
             told.append(("step", step, loss, sorted(values)))
 

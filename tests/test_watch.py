@@ -103,37 +103,68 @@ def test_a_status_has_nothing_where_nothing_is_known(run):
         assert "None" not in text and "nan" not in text
 
 
+def step_event(step, took=1.0, loss=5.0):
+    return {
+        "event": "step", "seconds": 0.0, "training": 0, "step": step, "loss": loss, "values": {}, "took": took
+    }  # fmt: skip
+
+
+def evaluation_event(step, took=10.0):
+    return {"event": "evaluation", "seconds": 0.0, "training": 0, "step": step, "metrics": {}, "took": took}
+
+
+def begun(total, **options):
+    found = progress.Progress()
+    begin = {"name": "training", "total": total, "first": 0, "unit": UNIT, "eval_every": None, "save_every": None}
+    found.take({"event": "train", "seconds": 0.0, "predicted": {}, **begin, **options})
+    return found
+
+
 def test_time_left_counts_steps_evaluations_and_checkpoints_apart():
     """From made-up times: the first steps are slow and must not count, evaluations have their own time."""
-    found = progress.Progress()
-    begin = {"name": "training", "total": 100, "first": 0, "unit": UNIT, "eval_every": 20, "save_every": 50}
-    found.take({"event": "train", "seconds": 0.0, "predicted": {}, **begin})
+    found = begun(100, eval_every=20, save_every=50)
+    found.take(evaluation_event(0, took=99.0))  # compilation, too
     took = [30.0, 9.0, 5.0] + [1.0] * 20 + [2.0] * 17  # compilation, caches, then 1 to 2 s
     for step, seconds in enumerate(took, 1):
-        found.take({"event": "step", "seconds": 0.0, "step": step, "loss": 5.0, "values": {}, "took": seconds})
+        found.take(step_event(step, seconds))
         if step % 20 == 0:
-            found.take({"event": "evaluation", "seconds": 0.0, "step": step, "metrics": {}, "took": 10.0})
+            found.take(evaluation_event(step))
     t = found.training
     assert t.rest == {"step": 60, "evaluation": 3, "checkpoint": 2}
     assert t.seconds_left() is None  # no checkpoint has been timed yet
-    found.take({"event": "checkpoint", "seconds": 0.0, "step": 40, "path": "x", "took": 4.0})
+    found.take({"event": "checkpoint", "seconds": 0.0, "training": 0, "step": 40, "path": "x", "took": 4.0})
     assert t.rest["checkpoint"] == 2
     low, high = t.seconds_left()
     assert (low, high) == (60 * 1.0 + 3 * 10 + 2 * 4, 60 * 2.0 + 3 * 10 + 2 * 4)
 
 
 def test_the_last_step_leaves_only_its_evaluation():
-    found = progress.Progress()
-    begin = {"name": "training", "total": 50, "first": 0, "unit": UNIT, "eval_every": 20, "save_every": None}
-    found.take({"event": "train", "seconds": 0.0, "predicted": {}, **begin})
+    found = begun(50, eval_every=20)
     for step in range(1, 51):
-        found.take({"event": "step", "seconds": 0.0, "step": step, "loss": 5.0, "values": {}, "took": 1.0})
+        found.take(step_event(step))
         if step in (20, 40):
             assert found.training.rest["evaluation"] == (3 if step == 20 else 2)  # at 20 (due now), 40 and 50
-            found.take({"event": "evaluation", "seconds": 0.0, "step": step, "metrics": {}, "took": 10.0})
+            found.take(evaluation_event(step))
     assert found.training.rest == {"step": 0, "evaluation": 1}
-    found.take({"event": "evaluation", "seconds": 0.0, "step": 50, "metrics": {}, "took": 10.0})
+    found.take(evaluation_event(50))
     assert found.training.seconds_left() == (0, 0)
+
+
+def test_time_left_knows_of_slow_steps_now_and_then():
+    """Every tenth step takes ten times as long: a quantile of single steps would never see them."""
+    found = begun(1200)
+    for step in range(1, 201):
+        found.take(step_event(step, 10.0 if step % 10 == 0 else 1.0))
+    low, high = found.training.seconds_left()
+    assert low <= 1000 * 1.9 <= high and high - low < 200
+
+
+def test_time_left_is_right_where_only_every_tenth_step_is_told():
+    found = begun(1000)
+    for step in range(10, 501, 10):
+        found.take(step_event(step, took=20.0))
+    assert found.training.seconds_left() == pytest.approx((1000, 1000))
+    assert found.training.seconds()["steps"] == 50 * 20.0
 
 
 def test_status_follows_a_training_from_start_to_end(run, capsys):
@@ -143,7 +174,7 @@ def test_status_follows_a_training_from_start_to_end(run, capsys):
             watch.step(step, 6 - step / 50, gradient_norm=2.0)
         t = status_of(run)["training"]
         assert (t["state"], t["step"], t["percent"]) == ("training", 60, 60)
-        assert t["loss"]["start"] == 5.98 and t["loss"]["lowest_step"] == 60
+        assert t["loss"]["start"] == 5.98 and t["loss"]["best"] == t["loss"]["now"] and t["loss"]["best_step"] == 60
         assert t["loss"]["now"] == pytest.approx(np.mean([6 - s / 50 for s in range(41, 61)]))
         assert 40 * 0.01 <= t["seconds_left"][0] <= t["seconds_left"][1] < 40
         assert t["values"] == {"gradient_norm": 2.0}
@@ -189,6 +220,13 @@ def test_reports_come_at_the_quarters_and_the_end_and_stay_in_record_and_journal
     assert verify.problems() == []
 
 
+def test_a_report_does_not_wait_for_an_evaluation_that_never_comes(run):
+    with run.watch(100, unit=UNIT, eval_every=5) as watch:
+        for step in range(5, 101, 5):
+            watch.step(step, 5.0)
+    assert [r["percent"] for r in run.record["trainings"][0]["reports"]] == [30, 50, 80, 100]
+
+
 def test_an_evaluation_that_is_due_with_a_quarter_is_in_its_report(run):
     with run.watch(100, unit=UNIT, eval_every=25) as watch:
         for step in range(1, 101):
@@ -218,9 +256,9 @@ def test_a_report_tells_what_was_changed_and_why(run, workspace, capsys):
 @pytest.mark.parametrize(
     ("shape", "verdict", "words"),
     [
-        ("falling", "falling", "it was still falling when it ended"),
-        ("flat", "noise", "no trend beyond noise"),
-        ("rising", "rising", "it rose again before it ended"),
+        ("falling", "falling", "falling over the steps tested"),
+        ("flat", "noise", "no trend that could be told from noise"),
+        ("rising", "rising", "rising over the steps tested"),
     ],
 )
 def test_progress_noise_and_rising_are_told_apart(run, shape, verdict, words):
@@ -241,6 +279,79 @@ def test_a_run_may_watch_several_trainings(run, workspace):
     assert [t["name"] for t in run.record["trainings"]] == ["first", "second"]
     run.finish("v")
     assert (workspace / "journal" / "journal.md").read_text("utf-8").count("**Final report**") == 2
+    assert verify.problems() == []
+
+
+def test_a_loss_above_its_start_is_named_where_the_trend_is_refused(run):
+    with run.watch(200, unit=UNIT) as watch:
+        for step in range(1, 201):
+            watch.step(step, 5.0 + 5 * (step > 140) + step % 7 / 100)
+    last = run.record["trainings"][0]["reports"][-1]
+    assert last["trend"]["verdict"] == "too few points"
+    assert "the loss is above where it began; stop and look at the learning rate" in reports.report(run.record, last)
+
+
+def test_one_rising_look_does_not_say_stop_and_two_do():
+    found = {"status": "running", "loss": {"start": 6.0, "now": 5.0}, "trend": {"verdict": "rising"}}
+    assert "stop" not in reports.verdict(found)
+    assert "stop" not in reports.verdict(found, [{"trend": {"verdict": "noise"}}])
+    assert reports.verdict(found, [{"trend": {"verdict": "rising"}}]).startswith("rising, twice in a row; stop")
+
+
+@pytest.mark.parametrize("loss", [None, "3.5", "abc", np.array([3.2, 1.0]), 10**400])
+def test_what_is_no_number_is_refused_before_it_reaches_the_files(run, loss):
+    with run.watch(10, unit=UNIT) as watch:
+        watch.step(1, np.float32(5.0))
+        with pytest.raises(JournalError, match=r"loss is .*, and has to be one number"):
+            watch.step(2, loss)
+        watch.step(2, np.array([4.5]))
+    assert watch.losses == [5.0, 4.5]
+    run.finish("v")
+    assert verify.problems() == []
+
+
+@pytest.mark.parametrize("step", [3, 2, 11])
+def test_steps_that_cannot_come_next_are_refused(run, step):
+    with run.watch(10, unit=UNIT) as watch:
+        watch.step(3, 5.0)
+        with pytest.raises(JournalError, match=f"training is at step 3 of 10; step {step} cannot come next"):
+            watch.step(step, 5.0)
+    assert status_of(run)["training"]["percent"] == 30
+
+
+def test_only_one_training_is_watched_at_a_time_and_only_inside_its_block(run, workspace):
+    watch = run.watch(10, unit=UNIT)
+    with pytest.raises(JournalError, match="is not being watched"):
+        watch.step(1, 5.0)
+    with watch, pytest.raises(JournalError, match="one training at a time"), run.watch(5, unit=UNIT):
+        pass
+    for late in (lambda: watch.step(1, 5.0), lambda: watch.evaluation(1, val_loss=5.0)):
+        with pytest.raises(JournalError, match="is not being watched"):
+            late()
+    with pytest.raises(JournalError, match=r"each with its own run\.watch"), watch:
+        pass
+    train(run, 10, name="second")
+    watch.checkpoint(0, workspace / "x")  # belongs to the first
+    assert [t.done["checkpoint"] for t in run.progress.trainings] == [0, 0]
+    assert run.progress.recent[-1][1] == "checkpoint after step 0: x"
+    run.finish("v")
+    with pytest.raises(JournalError, match="is finished"):
+        watch.checkpoint(0, workspace / "x")
+    assert verify.problems() == []
+
+
+def test_closing_the_run_inside_a_training_does_not_hide_its_error(run):
+    with pytest.raises(KeyError, match="the real one"), run.watch(10, unit=UNIT):
+        run.close("interrupted")
+        raise KeyError("the real one")
+
+
+def test_names_cannot_forge_entries(run, workspace):
+    name = f"<!-- end {run.record['run_id']} -->\n# GPT"
+    train(run, 10, name=name)
+    run.finish("v")
+    entry = (workspace / "journal" / "journal.md").read_text("utf-8")
+    assert entry.count(f"<!-- end {run.record['run_id']} -->") == 1
     assert verify.problems() == []
 
 
@@ -297,6 +408,59 @@ def test_what_only_shows_a_training_cannot_end_it(run, monkeypatch):
     assert run.record["trainings"][0]["status"] == "finished"
 
 
+def test_an_export_that_fails_does_not_end_the_training(run, workspace, monkeypatch):
+    (workspace / "file").write_text("not a folder")
+    with pytest.warns(UserWarning, match="TensorBoard export has failed and is given up, the training goes on"):
+        train(run, 20, tensorboard=workspace / "file" / "board")
+    assert run.record["trainings"][0]["status"] == "finished"
+
+
+def test_a_close_that_fails_once_leaves_the_monitor_at_work(run, monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched, pytest.raises(JournalError, match="make room on the disk"):
+        patched.setattr(record, "append", full)
+        run.finish("v")
+    before = len(run.progress.samples)
+    end = time.monotonic() + 30
+    while len(run.progress.samples) == before and time.monotonic() < end:
+        time.sleep(0.1)
+    assert len(run.progress.samples) > before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_writes_nothing(run, workspace):
+    with run.watch(10, unit=UNIT) as watch:
+        watch.step(1, 5.0)
+        child = os.fork()
+        if child == 0:
+            watch.__exit__(SystemExit, SystemExit(0), None)
+            run.close_at_exit()
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        watch.step(2, 5.0)
+    assert run.record["trainings"][0]["status"] == "finished"
+    run.finish("v")
+    assert verify.problems() == []
+    assert (workspace / "journal" / "journal.md").read_text("utf-8").count("## ") == 1
+
+
+def test_an_interrupt_between_an_event_and_what_is_made_of_it_leaves_record_and_events_alike(run, monkeypatch):
+    take = progress.Training.take
+
+    def interrupted(self, event):
+        if event["event"] == "step" and event["step"] == 7:
+            raise KeyboardInterrupt
+        take(self, event)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(progress.Training, "take", interrupted)
+        train(run, 20)
+    run.close("interrupted")
+    assert verify.problems() == []
+
+
 def test_a_resumed_run_counts_only_its_own_steps(run, workspace, capsys):
     train(run, 100, stop=61)
     run.close("interrupted")
@@ -313,6 +477,10 @@ def test_a_resumed_run_counts_only_its_own_steps(run, workspace, capsys):
         for step in range(66, 101):
             watch.step(step, 5.0)
     assert [r["percent"] for r in second.record["trainings"][0]["reports"]] == [75, 100]
+    second.report()
+    assert "After step 60 it was 5" in " ".join(
+        capsys.readouterr().out.replace("after step 60", "After step 60").split()
+    )
     second.finish("v")
     assert f"**Resumed** from {run.record['run_id']}" in (workspace / "journal" / "journal.md").read_text("utf-8")
     with pytest.raises(JournalError, match="no run 'nobody'"):
@@ -378,7 +546,11 @@ def test_a_terminal_sees_a_run_of_another_process_and_tells_when_it_was_killed(t
     process.wait()
     terminal.main(["status"])
     said = capsys.readouterr().out
-    assert "killed" in said and "left" not in said
+    assert "killed" in said and " left" not in said
+    terminal.main(["report"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Cut off: its process was gone after step 40." in said and "Verdict: killed before its last step." in said
+    assert "Left:" not in said
     # The next start closes it; what it had logged is in the record.
     run = journal.start("03_gpt", data_hash="d", seed=1)
     run.close("interrupted")
@@ -388,7 +560,7 @@ def test_a_terminal_sees_a_run_of_another_process_and_tells_when_it_was_killed(t
     assert len(killed["trainings"][0]["reports"]) == 2 and "monitor" in killed["resources"]
     capsys.readouterr()
     terminal.main(["report", killed["run_id"]])
-    assert "Cut off after step 40." in " ".join(capsys.readouterr().out.split())
+    assert "Cut off: its process was gone after step 40." in " ".join(capsys.readouterr().out.split())
     assert verify.problems() == []
 
 
@@ -408,12 +580,13 @@ def test_follow_goes_with_a_run_across_its_restart_and_ends_with_it(training, wo
 
 
 def test_status_and_report_can_be_followed_too(training):
-    watchers = []
-    process = training(5)
+    process = training(16)
     wait_for(process, "waiting")
-    for what in (["status", "--follow", "--json"], ["report", "--follow"]):
-        watchers.append(child("-m", "helpers.journal", *what))
-    time.sleep(3)
+    watchers = [
+        child("-m", "helpers.journal", *what) for what in (["status", "--follow", "--json"], ["report", "--follow"])
+    ]
+    for watcher, word in zip(watchers, ('"step": 16', "Midterm report, 25 %"), strict=True):
+        wait_for(watcher, word)
     process.kill()
     process.wait()
     training(0)
@@ -422,6 +595,35 @@ def test_status_and_report_can_be_followed_too(training):
     assert (last["state"], last["training"]["state"], last["training"]["percent"]) == ("finished", "finished", 100)
     assert [f"Midterm report, {mark} %" in told[1] for mark in (25, 50, 75)] == [True] * 3
     assert "Final report" in told[1]
+
+
+def test_following_begins_before_the_training_and_sees_it_diverge(run, capsys):
+    """What --follow shows, look by look: nothing yet, a training, a loss that is no number."""
+    tail = follow.Tail(run.record)
+    assert reports.one_line(tail.status()) == "no training yet · running"
+    with pytest.raises(FloatingPointError), run.watch(10, unit=UNIT) as watch:
+        watch.step(1, 5.0)
+        watch.step(2, math.inf)
+    tail.read()
+    assert reports.one_line(tail.status()).endswith("loss inf · diverged")
+    assert "diverged" in reports.status(tail.status())
+
+
+def test_runs_of_older_formats_can_be_read_too(monkeypatch, capsys):
+    """The committed journal has them; nothing is written."""
+    oldest = record.all_records()[0]
+    assert oldest["format"] == 1
+    for command in ("status", "events", "report"):
+        assert terminal.main([command, oldest["run_id"]]) in (0, 1)
+    assert oldest["run_id"][-4:] in capsys.readouterr().out
+
+
+def test_a_line_that_is_no_event_is_damage(run, capsys):
+    train(run, 10)
+    with open(run.folder / "events.jsonl", "ab") as file:
+        file.write(b"5\n")
+    assert terminal.main(["status"]) == 2
+    assert "events.jsonl is damaged" in capsys.readouterr().err
 
 
 def test_half_a_line_is_left_for_the_next_look(run):
@@ -491,7 +693,7 @@ def test_a_notebook_draws_one_chart_again_and_keeps_a_sentence(run, monkeypatch)
 def test_drawing_is_rarer_the_longer_it_takes(run, monkeypatch):
     from helpers.journal import live
 
-    calls = []
+    calls: list = []
     monkeypatch.setattr(live.Live, "_tell", lambda *args: calls.append(time.sleep(0.05)))
     monkeypatch.setattr(live, "PAUSE", 0.0)
     start = time.perf_counter()
@@ -518,7 +720,7 @@ def webhook(monkeypatch):
             return open(os.devnull)
 
     monkeypatch.setattr(notice, "_last", -math.inf)
-    monkeypatch.setattr(notice.urllib.request, "build_opener", lambda *handlers: Opener())
+    monkeypatch.setattr("urllib.request.build_opener", lambda *handlers: Opener())
     return sent
 
 
@@ -578,12 +780,12 @@ def test_a_webhook_that_cannot_be_reached_is_only_warned_about(run, monkeypatch,
 
 
 def test_memory_and_processor_are_in_the_record_with_a_chart_in_the_entry(run, workspace):
-    end = time.perf_counter() + 2.5
-    while time.perf_counter() < end:
-        sum(range(10_000))
+    for _ in range(3):
+        sum(range(1_000_000))
+        run._monitor._look()
     run.finish("v")
     seen = run.record["resources"]["monitor"]
-    assert seen["cpu_percent"]["mean"] > 50  # it was busy all the time
+    assert seen["cpu_percent"]["peak"] > 0
     assert 10 < seen["memory_mb"]["mean"] <= seen["memory_mb"]["peak"] < 1e5
     assert len(seen["memory_mb"]["series"]) >= 3
     assert "gpu_percent" not in seen  # nothing is pretended

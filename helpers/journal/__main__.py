@@ -64,12 +64,18 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
                 help="go on, also with the run that takes its place; Ctrl-C ends",
             )
         if name == "events":
-            command.add_argument("-n", type=int, default=10, help="how many (10)")
+            command.add_argument("-n", type=_count, default=10, help="how many (10)")
         if name == "verify":
             command.add_argument(
                 "--mend", action="store_true", help="write entries that are missing, torn or changed again"
             )
     return parser.parse_args(arguments)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of events")
+    return int(text)
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -127,7 +133,9 @@ def _status(options: argparse.Namespace) -> int:
 def _events(options: argparse.Namespace) -> int:
     latest = options.n  # of what was there before
     for _, new in follow.follow(store.find(options.run), options.n):
-        said, latest = [(event, line) for event, line in new if line][-latest:], 0
+        said = [(event, line) for event, line in new if line]
+        if latest is not None:
+            said, latest = said[-latest:], None
         for event, line in said:
             print(json.dumps(event, ensure_ascii=False) if options.json else line, flush=True)
         if not options.follow:
@@ -138,19 +146,25 @@ def _events(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     from . import reports
 
-    told = set()
-    for tail, _ in follow.follow(store.find(options.run)):
-        training = tail.progress.training
-        if tail.record["status"] != "running" and (not options.follow or tail.record["status"] == "finished"):
-            return _whole_report(options, tail.record)
-        for number, found in enumerate(training.reports if training else []):
-            if (tail.record["run_id"], number) not in told and (options.follow or found is training.reports[-1]):
-                _print(options, found, reports.report(tail.record, found, training.reports[:number]))
-            told.add((tail.record["run_id"], number))
-        if not options.follow:
-            if not told:
-                _print(options, tail.status(), reports.status(tail.status()) + "\nNo report yet.\n")
-            break
+    tail, told = None, set()
+    for tail, _ in follow.follow(store.find(options.run)) if options.follow else ():
+        for index, training in enumerate(tail.progress.trainings):
+            for number, found in enumerate(training.reports):
+                key = (tail.record["run_id"], index, number)
+                if key not in told:
+                    _print(options, found, reports.report(tail.record, found, training.reports[:number]))
+                told.add(key)
+    tail = tail or follow.Tail(store.find(options.run))
+    if tail.record["status"] != "running":
+        return _whole_report(options, tail.record)
+    training = tail.progress.training
+    if training is None or not training.reports:
+        _print(options, tail.status(), reports.status(tail.status()) + "\nNo report yet.\n")
+        return 0
+    *earlier, latest = training.reports
+    if not tail.alive and training.end is None:
+        latest = reports.cut_off(latest, training.step)
+    _print(options, latest, reports.report(tail.record, latest, earlier))
     return 0
 
 
@@ -232,7 +246,8 @@ class _Screen:
 
 def _print(options: argparse.Namespace, facts, text: str) -> None:
     if options.json:
-        print(json.dumps(store.plain(facts), indent=2, ensure_ascii=False, allow_nan=False))
+        indent = None if getattr(options, "follow", False) else 2  # followed: one object a line
+        print(json.dumps(store.plain(facts), indent=indent, ensure_ascii=False, allow_nan=False), flush=True)
         return
     from rich.console import Console
 
@@ -240,6 +255,10 @@ def _print(options: argparse.Namespace, facts, text: str) -> None:
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDTH, no_color=True)
     console.print(_markdown(text))
+
+
+def _caption(figure: re.Match) -> str:
+    return f"Figure {figure[3]}: {figure[1]}{'…' if figure[2] else ''}"
 
 
 def _markdown(text: str):
@@ -255,7 +274,8 @@ def _markdown(text: str):
                 yield shown
 
     Markdown.elements["table_open"] = Folded
-    text = re.sub(r"^!\[(.*)\]\((.*)\)$", r"Figure \2: \1", text, flags=re.MULTILINE)  # a terminal shows no pictures
+    # A terminal shows no pictures; of a long alt text, `show` has the rest.
+    text = re.sub(r"^!\[(.{0,150})(.*)\]\((.*)\)$", _caption, text, flags=re.MULTILINE)
     return Markdown(text, hyperlinks=False)
 
 

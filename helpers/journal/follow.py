@@ -12,6 +12,7 @@ from . import record as store
 from .provenance import alive
 
 POLL = 0.5  # seconds
+LAST_WORDS = 20  # polls that a finished run has to say so
 
 
 class Tail:
@@ -27,6 +28,7 @@ class Tail:
         self.progress = progress.Progress(keep)
         self._logged = {"predictions": {}, "metrics": {}, "figures": {}, "notes": []}
         self._place, self._rest = 0, b""
+        self.ended = False
         self.record = record
         self.read()
 
@@ -36,7 +38,7 @@ class Tail:
         Raises:
             JournalError: a line is no JSON.
         """
-        record = read_json(self.folder / "run.json")  # before the events: so a closed run has all of them
+        record = read_json(self.folder / "run.json")
         with open(self.folder / "events.jsonl", "rb") as file:
             file.seek(self._place)
             *lines, self._rest = (self._rest + (data := file.read())).split(b"\n")
@@ -45,10 +47,12 @@ class Tail:
         for line in lines:
             try:
                 event = json.loads(line)
-            except ValueError as error:
-                raise store.JournalError(f"{self.folder.name}/events.jsonl is damaged: {error}") from error
-            metrics.apply(self._logged, event)
-            found.append((event, self.progress.take(event)))
+                if record["status"] == "running":  # a closed one has it all in its record
+                    metrics.apply(self._logged, event)
+                found.append((event, self.progress.take(event)))
+            except (ValueError, TypeError, KeyError, IndexError) as error:
+                raise store.JournalError(f"{self.folder.name}/events.jsonl is damaged: {error!r}") from error
+            self.ended = event["event"] == "end"
         self.record = {**record, **self._logged} if record["status"] == "running" else record
         return found
 
@@ -76,15 +80,15 @@ def follow(record: dict, keep: int = progress.KEPT) -> Iterator[tuple[Tail, list
     A run that failed, was interrupted, killed or superseded is followed by the next one of its notebook; as long as
     there is none, this waits for it.
     """
-    tail, new = Tail(record, keep), []
+    tail = Tail(record, keep)
     yield tail, list(tail.progress.recent)
-    while True:
-        if tail.record["status"] == "finished":
-            return
-        if not tail.alive and (following := tail.successor()):
-            tail = Tail(following)
-            new = list(tail.progress.recent)
-        else:
-            time.sleep(POLL)
-            new = tail.read()
-        yield tail, new
+    patience = LAST_WORDS
+    while patience and not (tail.ended and tail.record["status"] == "finished"):
+        gone = not tail.alive  # asked before reading: what it wrote until then is read below
+        time.sleep(POLL)
+        yield tail, tail.read()
+        # A record is closed before its last event is written; an old one, or one on a full disk, may have none.
+        patience -= tail.record["status"] == "finished"
+        if gone and tail.record["status"] != "finished" and (following := tail.successor()):
+            tail, patience = Tail(following), LAST_WORDS
+            yield tail, list(tail.progress.recent)

@@ -21,8 +21,7 @@ class Live:
 
     def __init__(self, levels: dict[str, float]):
         self._levels = levels
-        self._started = time.perf_counter()
-        self._next = self._started + PAUSE
+        self._next = time.perf_counter() + PAUSE
         self._shell = _kernel()
         self._handle = None
         self._told = 0  # per cent, where a line cannot be written again
@@ -98,7 +97,7 @@ def chart(training: Training, levels: dict[str, float], title: str):
         for name, value in metrics.items():
             if name.endswith(("loss", "entropy")):
                 dots.setdefault(name, []).append((step, value))
-    for (name, points), color in zip(dots.items(), ("orange", "green"), strict=False):
+    for (name, points), color in zip(dots.items(), ("orange", "green", "pink", "amber", "black"), strict=False):
         ax.plot(*zip(*points, strict=True), "o-", color=plots.COLORS[color], linewidth=1, label=name.replace("_", " "))
     for name, level in levels.items():
         ax.axhline(level, color=plots.COLORS["grey"], linestyle="--", linewidth=1.5)

@@ -42,7 +42,7 @@ class Monitor:
         if not self._stop.is_set():
             self._stop.set()
             if self._thread is not threading.current_thread():
-                self._thread.join(timeout=5)
+                self._thread.join(timeout=15)  # longer than a tool may take
             self._look()
 
     def _watch(self) -> None:

@@ -6,7 +6,6 @@ than the events say: where something is not known, it is None.
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections import deque
 
@@ -16,7 +15,8 @@ from .record import plain
 KEPT = 200  # events for people; more of them are in the file
 WARM = 3  # first steps of a process: they pay for compilation and caches, and say nothing about the rest
 ENOUGH = 5  # steps after those, before a time is told
-RECENT = 100  # steps that the time left is worked out from
+RECENT = 100  # logged steps that the time left is worked out from …
+CHUNKS = 10  # … in as many parts, so that a slow step now and then is in each
 SMOOTH = 20  # losses in "the loss now": one batch is easy, the next one hard
 ASIDE = ("evaluation", "checkpoint")  # what has a time of its own
 MARKS = (25, 50, 75)  # per cent
@@ -32,20 +32,27 @@ class Training:
         self.steps: list[int] = []
         self.losses: list[float] = []
         self.values: dict[str, list] = {}  # gradient_norm, learning_rate …
-        self.took: list[float] = []  # seconds of each step of this process
+        self.took: list[float] = []  # seconds since the step that was told before, of this process
+        self.pace: list[float] = []  # the same for one step, where not every step is told
         self.aside: dict[str, list[float]] = {name: [] for name in ASIDE}
         self.done = dict.fromkeys(ASIDE, 0)  # step of the latest
         self.evaluations: list[tuple[int, dict]] = []
         self.reports: list[dict] = []
         self.end: dict | None = None
         self.last = begin["seconds"]  # of the run's clock
+        self.best: tuple[float, int] | None = None  # lowest mean of SMOOTH losses, and its last step
 
     def take(self, event: dict) -> None:
         kind = event["event"]
         if kind == "step":
+            loss = float(event["loss"])  # "nan" becomes a number that is none again
+            self.pace.append(event["took"] / max(1, event["step"] - self.step))
             self.steps.append(event["step"])
-            self.losses.append(float(event["loss"]))  # "nan" becomes a number that is none again
+            self.losses.append(loss)
             self.took.append(event["took"])
+            mean = self.recent_loss()
+            if len(self.losses) >= SMOOTH and (self.best is None or mean < self.best[0]):
+                self.best = (mean, event["step"])
             for name, value in event["values"].items():
                 self.values.setdefault(name, []).append(value)
         elif kind in ASIDE:
@@ -57,8 +64,10 @@ class Training:
         elif kind == "report":
             self.reports.append(event["report"])
         elif kind == "train_end":
+            self.last = event["seconds"]
             self.end = event
-        self.last = event["seconds"]
+        if self.end is None:
+            self.last = event["seconds"]
 
     @property
     def step(self) -> int:
@@ -66,7 +75,7 @@ class Training:
 
     @property
     def percent(self) -> int:
-        return int(100 * self.step / self.total)
+        return 100 * self.step // self.total
 
     @property
     def rest(self) -> dict[str, int]:
@@ -79,17 +88,19 @@ class Training:
         return due
 
     def seconds_left(self) -> tuple[float, float] | None:
-        """From the 20th to the 80th percentile of recent step times; None when that is not known."""
-        warm = self.took[WARM:][-RECENT:]
+        """At the pace of the latest steps, from its 20th to its 80th percentile; None when that is not known."""
+        warm = self.pace[WARM:][-RECENT:]
         if self.end is not None or len(warm) < ENOUGH:
             return None
         low = high = 0.0
         for kind, count in self.rest.items():
-            times = warm if kind == "step" else self.aside[kind][-RECENT:]
+            times = warm
+            if kind != "step":  # the first of several pays for setting up, like the first steps
+                times = self.aside[kind][-RECENT:][1:] or self.aside[kind]
             if count and not times:
                 return None
             if count:
-                a, b = _percentiles(times)
+                a, b = _percentiles(_chunks(times))
                 low, high = low + count * a, high + count * b
         return low, high
 
@@ -125,14 +136,14 @@ class Progress:
             self.samples.append(event["values"])
         elif kind == "train":
             self.trainings.append(Training(event))
-        elif kind in ("step", "report", "train_end", *ASIDE) and self.training:
-            self.training.take(event)
+        elif kind in ("step", "report", "train_end", *ASIDE):
+            self.trainings[event["training"]].take(event)
         if said := self._line(event):
             self.recent.append((event, said))
         return said
 
     def _line(self, event: dict) -> str | None:
-        kind, training = event["event"], self.training
+        kind = event["event"]
         if kind == "start":
             return f"run {event['run_id']} starts"
         if kind == "train":
@@ -143,19 +154,20 @@ class Progress:
             return f"a cell raised {clean(event['type'])}: {clean(event['message'])}"
         if kind == "end":
             return f"the run ends: {event['status']}"
-        if training is None:
+        if "training" not in event:
             return None
+        training = self.trainings[event["training"]]
         if kind == "step":
-            return f"step {number(event['step'])} of {number(training.total)}: training loss {_fixed(event['loss'])}"
+            return f"step {number(event['step'])} of {number(training.total)}: training loss {fixed(event['loss'])}"
         if kind == "evaluation":
-            told = ", ".join(f"{clean(name)} {_fixed(value)}" for name, value in event["metrics"].items())
+            told = ", ".join(f"{clean(name)} {fixed(value)}" for name, value in event["metrics"].items())
             return f"evaluation after step {number(event['step'])}: {told}"
         if kind == "checkpoint":
             return f"checkpoint after step {number(event['step'])}: {clean(event['path'])}"
         if kind == "report":
             found = event["report"]
             trend = f", trend: {found['trend']['verdict']}" if found["trend"] else ""
-            return f"report at {found['percent']} %: training loss {_fixed(found['loss']['now'])}{trend}"
+            return f"report at {found['percent']} %: training loss {fixed(found['loss']['now'])}{trend}"
         if kind == "train_end":
             why = f": {clean(event['why'])}" if event["why"] else ""
             return (
@@ -202,7 +214,6 @@ def status(record: dict, progress: Progress, *, alive: bool = True, silent: floa
         return plain(found)
     left = t.seconds_left() if state == "running" else None
     running = state if state != "running" else "training"
-    best = min((i for i, loss in enumerate(t.losses) if math.isfinite(loss)), key=t.losses.__getitem__, default=None)
     found["training"] = {
         "name": t.name,
         "state": t.end["status"] if t.end else running,
@@ -220,10 +231,10 @@ def status(record: dict, progress: Progress, *, alive: bool = True, silent: floa
             "start": t.losses[0] if t.losses else None,
             "now": t.recent_loss(),
             "of_steps": min(SMOOTH, len(t.losses)),
-            "lowest": None if best is None else t.losses[best],
-            "lowest_step": None if best is None else t.steps[best],
+            "best": t.best and t.best[0],
+            "best_step": t.best and t.best[1],
         },
-        "evaluations": _evaluations(t),
+        "evaluations": evaluations(t),
         "values": {name: numbers[-1] for name, numbers in t.values.items()},
         "trend": t.reports[-1]["trend"] if t.reports else None,
         "trend_at": t.reports[-1]["percent"] if t.reports else None,
@@ -245,7 +256,7 @@ def summary(progress: Progress) -> list[dict]:
     ]
 
 
-def _evaluations(t: Training) -> dict:
+def evaluations(t: Training) -> dict:
     """Each evaluated metric: first value and latest, with the step of the latest."""
     found: dict = {}
     for step, metrics in t.evaluations:
@@ -255,6 +266,12 @@ def _evaluations(t: Training) -> dict:
     return found
 
 
+def _chunks(times: list[float]) -> list[float]:
+    """Means of consecutive parts: a sum of many steps varies as they do, not as a single step does."""
+    size = max(1, len(times) // CHUNKS)
+    return [statistics.fmean(times[i : i + size]) for i in range(len(times) % size, len(times), size)]
+
+
 def _percentiles(times: list[float]) -> tuple[float, float]:
     if len(times) == 1:
         return times[0], times[0]
@@ -262,7 +279,7 @@ def _percentiles(times: list[float]) -> tuple[float, float]:
     return cuts[0], cuts[-1]
 
 
-def _fixed(value) -> str:
+def fixed(value) -> str:
     """Four decimals, so that a row of losses stands in line; whatever is no number as it is."""
     try:
         return f"{float(value):.4f}"

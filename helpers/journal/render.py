@@ -100,13 +100,14 @@ def line(record: dict) -> str:
 
 def training(record: dict, found: dict) -> str:
     """The last report on a training: the final one, unless the process was killed."""
-    name = f"**{found['name'].capitalize()}.** "
+    name = f"**{reports.title(found['name'])}.** "
     if not found["reports"]:
         where = f"{number(found['step'])} of {number(found['total'])}"
         return f"{name}{found['status'].capitalize()} after step {where}, before its first report.\n"
     *earlier, last = found["reports"]
-    cut = f"Cut off after step {number(found['step'])}. " if found["status"] == "cut off" else ""
-    return name + cut + reports.report(record, last, earlier)
+    if found["status"] == "cut off":
+        last = reports.cut_off(last, found["step"])
+    return name + reports.report(record, last, earlier)
 
 
 def used(resources: dict) -> list[list]:

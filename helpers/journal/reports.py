@@ -5,32 +5,32 @@ A report is facts first: they go into the events and the record, and are put int
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .markdown import escape, number, table
-from .progress import Training
+from .progress import SMOOTH, Training, evaluations, fixed
 
 
 def facts(record: dict, training: Training, trend: dict | None) -> dict:
     """A report on `training` as it stands; `trend` is that of its losses so far."""
-    t, left = training, training.seconds_left()
-    rows = [_row("training loss", t.unit, t.losses[0] if t.losses else None, t.recent_loss(), t, "loss", record)]
-    known: dict[str, list] = {}
-    for _, metrics in t.evaluations:
-        for name, value in metrics.items():
-            known.setdefault(name, []).append(value)
-    for name, values in known.items():
-        rows.append(_row(name, _unit(record, name), values[0], values[-1], t, name, record))
-    for name, values in t.values.items():
-        rows.append(_row(name, "", values[0], values[-1], t, name, record))
-    seconds = t.seconds()
-    if "seconds" in t.begin["predicted"].values():
+    t, left, seconds = training, training.seconds_left(), training.seconds()
+    loss = {"start": t.losses[0] if t.losses else None, "now": t.recent_loss(), "best": t.best and t.best[0]}
+    rows = [_row(f"training loss (mean of {SMOOTH})", t.unit, loss["start"], loss["now"], t, "loss", record)]
+    for name, known in evaluations(t).items():
+        unit = record["metrics"].get(name, {}).get("unit", "")
+        rows.append(_row(name, unit, known["start"], known["now"], t, name, record))
+    rows += [_row(name, "", values[0], values[-1], t, name, record) for name, values in t.values.items()]
+    if "seconds" in t.begin["predicted"].values() and not t.first:  # of a resumed training, only a part is known
         rows.append(_row("seconds of steps", "s", None, seconds["steps"], t, "seconds", record))
     return {
         "percent": t.percent,
         "step": t.step,
         "total": t.total,
+        "first": t.first,
         "status": t.end["status"] if t.end else "running",
         "why": t.end["why"] if t.end else "",
-        "loss": {"start": t.losses[0] if t.losses else None, "now": t.recent_loss()},
+        "loss": loss,
+        "of_steps": min(SMOOTH, len(t.steps)),
         "unit": t.unit,
         "rows": rows,
         "trend": trend,
@@ -51,35 +51,35 @@ def _row(name: str, unit: str, start, now, t: Training, key: str, record: dict) 
     return found
 
 
-def _unit(record: dict, name: str) -> str:
-    return record["metrics"].get(name, {}).get("unit", "")
+def cut_off(found: dict, step: int) -> dict:
+    """The last report of a training whose process is gone after `step`: nothing goes on, and nothing is left."""
+    return {**found, "status": "cut off", "why": f"its process was gone after step {number(step)}"}
 
 
-def report(record: dict, found: dict, earlier: list[dict] = (), times: bool = True) -> str:
+def report(record: dict, found: dict, earlier: Sequence[dict] = (), times: bool = True) -> str:
     """A report as Markdown: heading, words, one table with the `earlier` ones beside it.
 
     Args:
         found: from :func:`facts`.
         times: leave out what belongs to the clock with False.
     """
-    t = found["trend"]
     where = f"step {number(found['step'])} of {number(found['total'])}"
-    if found["status"] == "running":
-        heading = f"**Midterm report, {found['percent']} %** ({where}). "
-    else:
-        heading = f"**Final report**: {found['status']} after {where}. "
-    words = heading + (f"{escape(found['why'])}. " if found["why"] else "")
-    if found["loss"]["start"] is not None:
-        words += (
-            f"The training loss began at {number(found['loss']['start'])} and is {number(found['loss']['now'])} now, "
-            "taken over the latest steps. "
-        )
-    words += f"{trend(t, found['unit'])} "
+    words = {
+        "running": f"**Midterm report, {found['percent']} %** ({where}). ",
+        "cut off": f"**Last report, {found['percent']} %** ({where}). Cut off: ",
+    }.get(found["status"], f"**Final report**: {found['status']} after {where}. ")
+    words += f"{escape(found['why'])}. " if found["why"] else ""
+    loss = found["loss"]
+    if loss["start"] is not None:
+        began = f"After step {number(found['first'])} it was" if found["first"] else "It began at"
+        words += f"Training loss: {began.lower()} {number(loss['start'])}; "
+        words += f"the mean of the latest {found['of_steps']} steps is {number(loss['now'])}. "
+    words += f"{trend(found['trend'], found['unit'])} "
     if record.get("changed_from"):
         words += f"Changed since {record['changed_from']}: {escape(record['change'])}, because "
         words += f"{escape(record['reason'])}. "
     words += f"{left} " if (left := remaining(found, times)) else ""
-    return f"{words}**Verdict:** {verdict(found)}\n\n{_table([*earlier, found], times)}"
+    return f"{words}**Verdict:** {verdict(found, earlier)}\n\n{_table([*earlier, found], times)}"
 
 
 def _table(reports: list[dict], times: bool) -> str:
@@ -97,21 +97,25 @@ def _table(reports: list[dict], times: bool) -> str:
         lines.append(["trend", "–", *(one["trend"]["verdict"] if one["trend"] else "–" for one in reports)])
         lines[-1] += ["–"] * tied
     if times:
-        lines.append(["seconds left", "–", *(_range(one["seconds_left"]) for one in reports)] + ["–"] * tied)
+        lines.append(
+            ["seconds left at this pace", "–", *(_range(one["seconds_left"]) for one in reports)] + ["–"] * tied
+        )
     return table(lines, ["", "start", *heads] + ["predicted"] * tied)
 
 
 def trend(found: dict | None, unit: str) -> str:
-    """A trend in a sentence."""
+    """A trend in a sentence or two."""
     if found is None:
-        return "Trend: not looked at yet."
+        return "Trend: not looked at."
     if found["verdict"] == "too few points":
         return f"Trend: too few points to tell ({escape(found['why'])})."
-    slope = f"{found['slope']:+.2g} {unit} per 100 steps, 95 % interval {found['low']:+.2g} to {found['high']:+.2g}"
+    slope = (
+        f"{found['slope']:+.2g} {escape(unit)} per 100 steps, 90 % interval {found['low']:+.2g} to {found['high']:+.2g}"
+    )
     said = {"falling": "falling", "rising": "rising", "noise": "none that could be told from noise"}[found["verdict"]]
     text = f"Trend over steps {number(found['steps'][0])} to {number(found['steps'][1])}: {said} ({slope})."
     if found["drop"]:
-        text += f" The steep first drop, up to step {number(found['drop'][1])}, is left out."
+        text += f" What comes before, the steep first drop, is left out; it bends at step {number(found['bend'])}."
     return text
 
 
@@ -125,22 +129,32 @@ def remaining(found: dict, times: bool = True) -> str:
     return text + "."
 
 
-def verdict(found: dict) -> str:
+def verdict(found: dict, earlier: Sequence[dict] = ()) -> str:
     """What the numbers say, in a few words."""
     ended = {
         "diverged": "diverged: the loss or its gradient is no longer a number.",
         "interrupted": "interrupted by hand, before its last step.",
         "failed": "failed before its last step.",
+        "cut off": "killed before its last step.",
     }
     if found["status"] in ended:
         return ended[found["status"]]
-    running = found["status"] == "running"
+    loss, said = found["loss"], [one["trend"]["verdict"] for one in (*earlier, found) if one["trend"]]
+    if all(isinstance(loss[key], float) for key in ("start", "now")) and loss["now"] > loss["start"]:
+        return "the loss is above where it began; stop and look at the learning rate."
+    if said[-2:] == ["rising", "rising"]:  # one look in twenty would say so of flat noise
+        return "rising, twice in a row; stop and look at the learning rate."
     return {
-        "falling": "still falling; go on." if running else "it was still falling when it ended.",
-        "rising": "rising; stop and look at the learning rate." if running else "it rose again before it ended.",
-        "noise": "no trend beyond noise" + (" so far." if running else "; more of the same steps would change little."),
+        "falling": "falling over the steps tested.",
+        "rising": "rising over the steps tested.",
+        "noise": "no trend that could be told from noise over the steps tested.",
         "too few points": "too few points to tell.",
-    }[found["trend"]["verdict"] if found["trend"] else "too few points"]
+    }[said[-1] if found["trend"] else "too few points"]
+
+
+def title(name: str) -> str:
+    """A name at the beginning of a sentence, escaped; GPT stays GPT."""
+    return escape(name[:1].upper() + name[1:])
 
 
 def status(found: dict, times: bool = True) -> str:
@@ -150,13 +164,14 @@ def status(found: dict, times: bool = True) -> str:
         found: from :func:`.progress.status`.
         times: leave out what belongs to the clock and the machine with False.
     """
-    text = f"**{found['notebook']}** · {found['profile']} · run {found['run_id'][-4:]} · {found['state']}\n\n"
     t = found["training"]
+    text = f"**{found['notebook']}** · {found['profile']} · run {found['run_id'][-4:]}"
+    # A run stays open after its training; "running" would contradict "finished" below.
+    text += "" if t and found["state"] == "running" else f" · {found['state']}"
+    text += "\n\n"
     if t is None:
         return text + "No training yet.\n"
-    text += (
-        f"{t['name'].capitalize()} {t['state']}, {t['percent']} %: step {number(t['step'])} of {number(t['total'])}."
-    )
+    text += f"{title(t['name'])} {t['state']}, {t['percent']} %: step {number(t['step'])} of {number(t['total'])}."
     if t["resumed_after"]:
         text += f" Resumed after step {number(t['resumed_after'])}."
     if t["why"]:
@@ -167,11 +182,12 @@ def status(found: dict, times: bool = True) -> str:
         if (found["silent_seconds"] or 0) > 60:
             text += f" Nothing has been heard for {clock(found['silent_seconds'])}."
     rows = []
-    loss, low = t["loss"], None
-    if loss["lowest"] is not None:
-        low = f"{number(loss['lowest'])} (step {number(loss['lowest_step'])})"
+    loss, best = t["loss"], None
+    if loss["best"] is not None:
+        best = f"{number(loss['best'])} (step {number(loss['best_step'])})"
     if loss["now"] is not None:
-        rows.append([f"training loss, {t['unit']}", number(loss["start"]), number(loss["now"]), low])
+        name = f"training loss (mean of {loss['of_steps']}), {t['unit']}"
+        rows.append([name, number(loss["start"]), number(loss["now"]), best])
     for name, known in t["evaluations"].items():
         m = found["metrics"].get(name)
         best = None
@@ -181,9 +197,9 @@ def status(found: dict, times: bool = True) -> str:
         rows.append([f"{name.replace('_', ' ')}{unit}", number(known["start"]), number(known["now"]), best])
     rows += [[name.replace("_", " "), "", number(value), None] for name, value in t["values"].items()]
     if times and found["memory_mb"]:
-        rows.append(["memory, MB", "", number(round(found["memory_mb"])), None])
+        rows.append(["memory of the process, MB", "", number(round(found["memory_mb"])), None])
     if times and found["gpu_memory_mb"]:
-        rows.append(["GPU memory, MB", "", number(round(found["gpu_memory_mb"])), None])
+        rows.append(["memory of the GPU, MB", "", number(round(found["gpu_memory_mb"])), None])
     text += f"\n\n{table(rows, ['', 'start', 'now', 'best'])}" if rows else "\n"
     if t["trend"]:
         text += f"\nAt {t['trend_at']} %. {trend(t['trend'], t['unit'])}\n"
@@ -193,9 +209,11 @@ def status(found: dict, times: bool = True) -> str:
 def one_line(found: dict) -> str:
     """A status in one line, for a terminal and above the live chart."""
     t = found["training"]
+    if t is None:
+        return f"no training yet · {found['state']}"
     text = f"step {t['step']:,} of {t['total']:,} · {t['percent']} %"
     if t["loss"]["now"] is not None:
-        text += f" · loss {t['loss']['now']:.4f}"
+        text += f" · loss {fixed(t['loss']['now'])}"
     if t["seconds_left"]:
         text += f" · {_clocks(t['seconds_left'])} left"
     return text + (f" · {t['state']}" if t["state"] != "training" else "")

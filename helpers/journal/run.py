@@ -34,6 +34,8 @@ class Run:
         self.record = record
         self.error: BaseException | None = None  # of the last cell that raised and was not followed by a good one
         self.progress = progress.Progress()
+        self.watched: Watch | None = None  # the training that is being watched
+        self._process = os.getpid()
         self._lock = threading.RLock()  # the monitor writes from a thread of its own
         self._events = store.Events(folder)
         self._started = time.perf_counter()
@@ -43,7 +45,7 @@ class Run:
         self._edited: set[str] = set()  # cells that ran and are not in the notebook's file
         self._event("start", run_id=record["run_id"], config=record["config"], seed=record["seed"])
         self._save()
-        self._monitor = Monitor(lambda values: self._event("sample", values=values))
+        self._monitor = self._watch_machine()
         atexit.register(self.close_at_exit)
 
     @property
@@ -199,6 +201,8 @@ class Run:
 
     def events(self, n: int = 10) -> None:
         """Print the last `n` events, the newest last."""
+        if n < 1:
+            raise JournalError(f"events({n}): at least 1")
         known = self.progress
         if n > progress.KEPT:
             known = progress.add_up(store.read_events(self.folder)[0], n)
@@ -217,6 +221,14 @@ class Run:
         *earlier, latest = training.reports
         say.show_markdown(reports.report(self.record, latest, earlier, times=self._training()))
 
+    @property
+    def mine(self) -> bool:
+        """Whether this is the process that the run was started in; a fork has a copy, and must not write."""
+        return os.getpid() == self._process
+
+    def _watch_machine(self) -> Monitor:
+        return Monitor(lambda values: self._event("sample", values=values))
+
     def _training(self) -> bool:
         return self.progress.training is not None and self.progress.training.end is None
 
@@ -232,7 +244,7 @@ class Run:
         Raises:
             JournalError: record or entry cannot be written. The run stays open, so that the cell can be run again.
         """
-        if self.record["status"] != "running":
+        if self.record["status"] != "running" or not self.mine:
             return
         self._monitor.stop()
         before = copy.deepcopy(self.record)
@@ -242,12 +254,12 @@ class Run:
             self.record["status"] = status
             self.record["seconds"] = round(time.perf_counter() - self._started, 1)
             self.record["resources"]["peak_memory_mb"] = provenance.peak_memory_mb()
-            logged.add_trainings(self.record, self.progress)
             self._close_code()
             for path in list(self._missing):
                 paths.write_atomic(path, self._missing[path])
                 del self._missing[path]
             self._events.flush()
+            self._from_events()
             if status == "finished":
                 self._judge()
             told = render.block(store.plain(self.record))  # as the file has it
@@ -256,6 +268,7 @@ class Run:
         except BaseException as failed:  # Ctrl-C, too: the run stays open and can be closed again
             self.record.clear()
             self.record.update(before)
+            self._monitor = self._watch_machine()
             if not isinstance(failed, OSError):
                 raise
             raise JournalError(
@@ -307,6 +320,15 @@ class Run:
         told = self.record["changed_from"] or os.environ.get(IN_PLACE)
         self.record["told"] = "line" if agrees and not told else "entry"
 
+    def _from_events(self) -> None:
+        """The record as its events have it: an interrupt may have come between an event and what was made of it."""
+        try:
+            again = logged.replay(store.plain(self.record), store.read_events(self.folder)[0])
+        except (ValueError, TypeError, KeyError, IndexError):
+            logged.add_trainings(self.record, self.progress)  # a damaged file; `verify` names the line
+        else:
+            self.record.update(again)
+
     def _close_code(self) -> None:
         """Which code it was, now that the helpers it used are known."""
         self.record.update(provenance.used(self._code))
@@ -320,6 +342,8 @@ class Run:
         self._write_event(event, **store.plain(facts))
 
     def _write_event(self, event: str, **facts) -> None:
+        if not self.mine:
+            return
         with self._lock:
             try:
                 seconds = self._events.write(event, **facts)
@@ -330,7 +354,8 @@ class Run:
 
     def _save(self) -> None:
         try:
-            store.write(self.folder, self.record)
+            with self._lock:  # `_warn` of another thread adds to the record
+                store.write(self.folder, self.record)
         except OSError as error:
             self._warn(error)  # written again with the next change, and at the end
 

@@ -139,7 +139,7 @@ def _records() -> tuple[dict[str, dict], list[str]]:
 def _changed(where: str, record: dict, events: list[dict]) -> list[str]:
     try:
         again = metrics.replay(record, events)
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, TypeError, IndexError, OverflowError) as error:
         return [f"{where}/events.jsonl does not fit together: {error!r}"]
     names = [name for name in ("predictions", "metrics", "figures") if again[name] != record[name]]
     first = events[0] if events else {}

@@ -16,7 +16,7 @@ import warnings
 
 from .. import paths
 from . import notice, reports
-from .markdown import number
+from .markdown import clean, number
 from .progress import MARKS
 from .record import JournalError, plain
 
@@ -32,10 +32,10 @@ class Watch:
             raise JournalError(f"{name}: {', '.join(unknown)} has not been predicted; run.predict comes first")
         self._run = run
         self._begin = {
-            "name": name,
+            "name": clean(name),
             "total": int(steps),
             "first": int(first),
-            "unit": unit,
+            "unit": clean(unit),
             "eval_every": eval_every,
             "save_every": save_every,
             "predicted": predicted or {},
@@ -43,23 +43,27 @@ class Watch:
         self._marks = [mark for mark in MARKS if first < math.ceil(mark * steps / 100)]
         self._levels = levels or {}
         self._folder = tensorboard
-        self._board = self._live = None
+        self._training = self._board = self._live = None
         self._given_up: set[str] = set()
         self._mark = 0.0
-        self.over = False
+        self._deferred = False  # a report that waits for its evaluation
 
     def __enter__(self) -> Watch:
         from scipy import stats  # noqa: F401 (for the trend: loaded now, it does not hold up a step later)
 
-        from . import live
+        from .board import Board
+        from .live import Live
 
-        self._run._event("train", **self._begin)
-        self._training = self._run.progress.training
-        self._live = live.Live(self._levels)
+        run = self._run
+        if self._training is not None or run.watched is not None:
+            raise JournalError(f"{self._begin['name']}: one training at a time, and each with its own run.watch")
+        run.watched = self
+        run._event("train", **self._begin)
+        self._training = run.progress.training
+        self._index = len(run.progress.trainings) - 1
+        self._live = Live(self._levels)
         if self._folder is not None:
-            from .board import Board
-
-            self._board = Board(self._folder, self._run.record)
+            self._board = self._safely("TensorBoard export", Board, self._folder, run.record)
         self.mark()
         return self
 
@@ -82,76 +86,95 @@ class Watch:
 
         Raises:
             FloatingPointError: the loss is not a finite number; it is in the record, and the training has diverged.
+            JournalError: the step is not a later one, or beyond the last; the loss is no number; nothing is watched.
         """
-        took = self._lap()
-        self._run._event("step", step=step, loss=loss, values=values, took=round(took, 5))
+        took = time.perf_counter() - self._mark
+        self._check()
+        loss = _number("loss", loss)
+        values = {name: _number(name, value) for name, value in values.items()}
+        if not self._training.step < step <= self._begin["total"]:
+            where = f"step {self._training.step} of {self._begin['total']}"
+            raise JournalError(f"{self._begin['name']} is at {where}; step {step} cannot come next")
+        self._tell("step", step=int(step), loss=loss, values=values, took=round(took, 5))
         self._export("step", step, loss, values)
         if not math.isfinite(loss):
-            raise FloatingPointError(f"the loss is {float(loss)} at step {step}; lower the learning rate")
-        if not self._awaits_evaluation(step):
+            raise FloatingPointError(f"the loss is {loss} at step {step}; lower the learning rate")
+        # An evaluation that comes right after this step belongs into the report; but only one step waits for it.
+        interval = self._begin["eval_every"]
+        if interval and step % interval == 0 and not self._deferred:
+            self._deferred = True
+        else:
             self._report_at(step)
         self._show()
         self.mark()  # what watching took is not the next step's
 
     def evaluation(self, step: int, **metrics: float) -> None:
         """An evaluation after `step` is done and found `metrics`; log them with :meth:`.run.Run.log`, too."""
-        self._aside("evaluation", step, metrics=metrics)
+        took = time.perf_counter() - self._mark
+        self._check()
+        metrics = {name: _number(name, value) for name, value in metrics.items()}
+        self._tell("evaluation", step=int(step), metrics=metrics, took=round(took, 5))
         self._export("evaluation", step, metrics)
         self._report_at(step)
+        self._show()
         self.mark()
 
     def checkpoint(self, step: int, path) -> None:
-        """A checkpoint of `step` lies in `path`; may also be said after the training."""
-        self._aside("checkpoint", step, path=paths.relative(path))
+        """A checkpoint of `step` lies in `path`; may also be said after the training, as long as the run is open."""
+        took = time.perf_counter() - self._mark
+        if self._training is None:
+            self._check()
+        self._run._check_open()
+        over = self._training.end is not None
+        self._tell("checkpoint", step=int(step), path=paths.relative(path), took=None if over else round(took, 5))
+        self.mark()
 
     def __exit__(self, kind, error, trace) -> None:
+        """Tells how the training ended. Whatever goes wrong here, an error of the training itself comes out."""
+        run, name = self._run, self._begin["name"]
+        run.watched = None
+        if not run.mine or run.record["status"] != "running":  # a forked child; a run that was closed inside
+            return
         status, why = "finished", ""
         if error is not None:
             status = "diverged" if isinstance(error, FloatingPointError) else "failed"
             status = "interrupted" if isinstance(error, KeyboardInterrupt) else status
             why = f"{type(error).__name__}: {error}"[:500] if str(error) else type(error).__name__
-        self._run._event("train_end", status=status, step=self._training.step, why=why)
-        self.over = True
+        self._tell("train_end", status=status, step=self._training.step, why=why)
         self._report()
         self._export("close", status)
-        begin, name = self._begin, self._run.record["notebook"]
-        where = f"{number(self._training.step)} of {number(begin['total'])} steps"
-        told = f"{begin['name'].capitalize()} {status}: {where}."
-        self._safely("live display", self._live.end, told)
+        where = f"{number(self._training.step)} of {number(self._begin['total'])} steps"
+        self._safely("live display", self._live.end, f"{reports.title(name)} {status}: {where}.")
         loss = self._training.recent_loss()
-        short = self._run.record["run_id"][-4:]
-        said = f", training loss {loss:.4f}" if loss is not None else ""
-        notice.tell(f"{name} {short}: {begin['name']} {status}, {where}{said}")
+        said = "" if loss is None else f", training loss {loss:.4f}"
+        short = f"{run.record['notebook']} {run.record['run_id'][-4:]}"
+        self._safely("notice", notice.tell, f"{short}: {name} {status}, {where}{said}")
 
-    def _lap(self) -> float:
-        """Seconds since the last call ended."""
-        return time.perf_counter() - self._mark
+    def _check(self) -> None:
+        self._run._check_open()
+        if self._run.watched is not self:
+            raise JournalError(f"{self._begin['name']} is not being watched: inside `with run.watch(…) as watch:` only")
 
-    def _aside(self, kind: str, step: int, **facts) -> None:
-        self._run._event(kind, step=step, took=None if self.over else round(self._lap(), 5), **facts)
-        if not self.over:
-            self._show()
-        self.mark()
-
-    def _awaits_evaluation(self, step: int) -> bool:
-        """An evaluation comes right after this step, and belongs into its report."""
-        interval = self._begin["eval_every"]
-        return bool(interval) and step % interval == 0
+    def _tell(self, event: str, **facts) -> None:
+        self._run._event(event, training=self._index, **facts)
 
     def _report_at(self, step: int) -> None:
         """A report, if a quarter has been passed; two at once give one."""
+        self._deferred = False
         due = [mark for mark in self._marks if 100 * step >= mark * self._begin["total"]]
         self._marks = self._marks[len(due) :]
         if due and step < self._begin["total"]:
             self._report()
 
     def _report(self) -> None:
-        from ..trend import trend  # scipy, only now
+        from .. import trend
 
         t = self._training
-        found = trend(t.losses, t.steps).as_dict() if t.losses else None
-        self._run._event("report", report=plain(reports.facts(self._run.record, t, found)))
-        self._run._keep_trainings()
+        found = self._safely("trend", trend.trend, t.losses, t.steps) if t.losses else None
+        facts = self._safely("report", reports.facts, self._run.record, t, found and found.as_dict())
+        if facts is not None:
+            self._tell("report", report=plain(facts))
+            self._run._keep_trainings()
 
     def _show(self) -> None:
         self._safely("live display", self._live.show, self._run)
@@ -160,13 +183,28 @@ class Watch:
         if self._board:
             self._safely("TensorBoard export", getattr(self._board, what), *facts)
 
-    def _safely(self, name: str, call, *facts) -> None:
-        """What only shows a training must not end it: it is given up, with a warning."""
+    def _safely(self, name: str, call, *facts):
+        """What only shows a training must not end it: it is given up, with a warning; returns None then."""
         if name in self._given_up:
-            return
+            return None
         try:
-            call(*facts)
+            return call(*facts)
         except Exception as error:
             self._given_up.add(name)
             why = f"{type(error).__name__}: {error}"
             warnings.warn(f"the {name} has failed and is given up, the training goes on ({why})", stacklevel=4)
+            return None
+
+
+def _number(name: str, value) -> float:
+    """`value` as a float; a tensor's or array's one number, too.
+
+    Raises:
+        JournalError: it is none.
+    """
+    try:
+        if isinstance(value, str):
+            raise TypeError
+        return float(value.item() if hasattr(value, "item") else value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise JournalError(f"{name} is {value!r}, and has to be one number") from error
