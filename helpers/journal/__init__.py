@@ -2,6 +2,8 @@
 
 run = journal.start("03_gpt", config={...}, seed=1337)
 run.predict("val_loss", 4.2, unit="nats/token")
+with run.watch(500, unit="nats/token") as watch:
+    watch.step(step, loss)
 run.log(step=10, val_loss=3.9, unit="nats/token", better="lower")
 run.figure("03_loss", fig, data={...}, alt="…")
 run.say("The loss fell from {start.val_loss:.2f} to {val_loss:.2f}.")

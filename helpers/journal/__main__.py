@@ -179,6 +179,7 @@ def _whole_report(options: argparse.Namespace, record: dict) -> int:
         text += "\nThis run is the reference now; what stands above was the reference before it.\n"
     elif record["status"] == "finished":
         found = agree(record, reference, store.spread(record["notebook"], record["profile"]))
+        text = render.entry({**record, "agreement": None})  # what it was held against then is told anew
         text += f"\n{render.agreement(found)}\n{render.summary(found)}\n"
     _print(options, {**record, "agreement": found}, text)
     return int(found is not None and found["verdict"] == "differs")

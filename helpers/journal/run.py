@@ -7,9 +7,7 @@ import copy
 import math
 import os
 import sys
-import threading
 import time
-import warnings
 
 from .. import paths
 from . import metrics as logged
@@ -18,6 +16,7 @@ from . import record as store
 from .monitor import Monitor
 from .record import JournalError
 from .watch import Watch
+from .writer import Writer
 
 IN_PLACE = "COURSE_IN_PLACE"  # environment variable of the runner: this run becomes the reference
 
@@ -35,16 +34,12 @@ class Run:
         self.error: BaseException | None = None  # of the last cell that raised and was not followed by a good one
         self.progress = progress.Progress()
         self.watched: Watch | None = None  # the training that is being watched
-        self._process = os.getpid()
-        self._lock = threading.RLock()  # the monitor writes from a thread of its own
-        self._events = store.Events(folder)
+        self._files = Writer(folder, record)
         self._started = time.perf_counter()
-        self._missing: dict = {}  # path -> bytes that could not be written yet
-        self._warned = False
         self._code = code  # as it was at the start, see provenance.code
         self._edited: set[str] = set()  # cells that ran and are not in the notebook's file
         self._event("start", run_id=record["run_id"], config=record["config"], seed=record["seed"])
-        self._save()
+        self._files.save()
         self._monitor = self._watch_machine()
         atexit.register(self.close_at_exit)
 
@@ -101,9 +96,9 @@ class Run:
                 f"the items' mean is {mean}, {metric} was logged as {final}; log the mean of the items first"
             )
         known["items"] = items
-        self._write(self.folder / "items" / f"{metric}.json", paths.json_text({"items": items, "values": values}))
+        self._files.file(self.folder / "items" / f"{metric}.json", paths.json_text({"items": items, "values": values}))
         self._event("items", metric=metric, items=items)
-        self._save()
+        self._files.save()
 
     def figure(self, name: str, fig, *, data: dict, alt: str, kind: str = "result") -> None:
         """Save a figure with the arrays it shows, and show it.
@@ -125,13 +120,13 @@ class Run:
 
         picture = plots.png(fig)
         sidecar = paths.json_text({"alt": alt, "kind": kind, "data": store.plain(data)})
-        self._write(self.folder / "figures" / f"{name}.png", picture)
-        self._write(self.folder / "figures" / f"{name}.json", sidecar)
-        self._write(self.folder.parents[2] / "images" / f"{name}.png", picture)
+        self._files.file(self.folder / "figures" / f"{name}.png", picture)
+        self._files.file(self.folder / "figures" / f"{name}.json", sidecar)
+        self._files.file(self.folder.parents[2] / "images" / f"{name}.png", picture)
         facts = {"alt": alt, "kind": kind, "png": paths.sha256(picture)[:16], "data": paths.sha256(sidecar)[:16]}
         self.record["figures"][name] = facts
         self._event("figure", name=name, **facts)
-        self._save()
+        self._files.save()
         say.show_image(picture, alt)
 
     def say(self, text: str, /, **values) -> None:
@@ -221,11 +216,6 @@ class Run:
         *earlier, latest = training.reports
         say.show_markdown(reports.report(self.record, latest, earlier, times=self._training()))
 
-    @property
-    def mine(self) -> bool:
-        """Whether this is the process that the run was started in; a fork has a copy, and must not write."""
-        return os.getpid() == self._process
-
     def _watch_machine(self) -> Monitor:
         return Monitor(lambda values: self._event("sample", values=values))
 
@@ -234,7 +224,7 @@ class Run:
 
     def _keep_trainings(self) -> None:
         logged.add_trainings(self.record, self.progress)
-        self._save()
+        self._files.save()
 
     # -- how it ends ---------------------------------------------------------------------------------------------
 
@@ -244,7 +234,7 @@ class Run:
         Raises:
             JournalError: record or entry cannot be written. The run stays open, so that the cell can be run again.
         """
-        if self.record["status"] != "running" or not self.mine:
+        if self.record["status"] != "running" or not self._files.mine:
             return
         self._monitor.stop()
         before = copy.deepcopy(self.record)
@@ -255,10 +245,7 @@ class Run:
             self.record["seconds"] = round(time.perf_counter() - self._started, 1)
             self.record["resources"]["peak_memory_mb"] = provenance.peak_memory_mb()
             self._close_code()
-            for path in list(self._missing):
-                paths.write_atomic(path, self._missing[path])
-                del self._missing[path]
-            self._events.flush()
+            self._files.catch_up()
             self._from_events()
             if status == "finished":
                 self._judge()
@@ -277,7 +264,7 @@ class Run:
             ) from failed
         ending = ("status", "error", "verdict", "decision")
         self._event("end", **{name: self.record[name] for name in ending})
-        self._events.close()
+        self._files.close()
         atexit.unregister(self.close_at_exit)
 
     def close_at_exit(self) -> None:
@@ -342,39 +329,10 @@ class Run:
         self._write_event(event, **store.plain(facts))
 
     def _write_event(self, event: str, **facts) -> None:
-        if not self.mine:
-            return
-        with self._lock:
-            try:
-                seconds = self._events.write(event, **facts)
-            except OSError as error:
-                seconds = self._events.seconds()
-                self._warn(error)
-            self.progress.take({"seconds": seconds, "event": event, **facts})
-
-    def _save(self) -> None:
-        try:
-            with self._lock:  # `_warn` of another thread adds to the record
-                store.write(self.folder, self.record)
-        except OSError as error:
-            self._warn(error)  # written again with the next change, and at the end
-
-    def _write(self, path, data: str | bytes) -> None:
-        try:
-            paths.write_atomic(path, data)
-        except OSError as error:
-            self._missing[path] = data
-            self._warn(error)
-
-    def _warn(self, error: OSError) -> None:
-        if not self._warned:
-            self._warned = True
-            warnings.warn(
-                f"the journal cannot write ({error.strerror}); this run goes on in memory and tries again at its end",
-                RuntimeWarning,
-                stacklevel=4,
-            )
-        self.record["write_error"] = str(error.strerror)
+        if self._files.mine:
+            with self._files.lock:
+                seconds = self._files.event(event, facts)
+                self.progress.take({"seconds": seconds, "event": event, **facts})
 
     def _check_open(self) -> None:
         if self.record["status"] != "running":

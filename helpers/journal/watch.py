@@ -133,7 +133,7 @@ class Watch:
         """Tells how the training ended. Whatever goes wrong here, an error of the training itself comes out."""
         run, name = self._run, self._begin["name"]
         run.watched = None
-        if not run.mine or run.record["status"] != "running":  # a forked child; a run that was closed inside
+        if not run._files.mine or run.record["status"] != "running":  # a forked child; a run that was closed inside
             return
         status, why = "finished", ""
         if error is not None:
