@@ -14,7 +14,7 @@ import transformers
 
 from . import classify, profile
 from .hardware import Hardware, autocast
-from .paths import artifacts, shown
+from .paths import artifacts, relative
 
 datasets.disable_progress_bars()
 
@@ -134,7 +134,7 @@ class Recorder(transformers.TrainerCallback):
             self.watch.checkpoint(state.global_step, self.last_good)
             raise FloatingPointError(
                 f"the gradient is not finite at step {state.global_step + 1}; lower the learning rate. The weights "
-                f"after step {state.global_step} are in {shown(self.last_good)}"
+                f"after step {state.global_step} are in {relative(self.last_good)}"
             )
 
     def on_log(self, args, state, control, logs=None, **kwargs):

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
 
-from helpers import journal, paths
+from helpers import journal
+
+from .processes import measure
 
 # In a process of its own, with a workspace of its own; the first start pays for the imports and is not counted.
 SCRIPT = """
@@ -39,15 +36,7 @@ def main(arguments: list[str]) -> int:
     run = journal.start("bench_journal", config={"processes": PROCESSES})
     run.predict("start_seconds", 0.3, unit="s", kind="timing")
     run.predict("log_microseconds", 50, unit="µs", kind="timing")
-    found: dict[str, list[float]] = {"start_seconds": [], "log_microseconds": []}
-    for _ in range(PROCESSES):
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            done = subprocess.run(
-                [sys.executable, "-c", SCRIPT], cwd=paths.ROOT, env={**os.environ, "LAB_WORKSPACE": folder},
-                capture_output=True, text=True, check=True,
-            )  # fmt: skip
-        for name, values in json.loads(done.stdout).items():
-            found[name] += values
+    found = measure(SCRIPT, PROCESSES)
     for name, values in found.items():
         unit = {"start_seconds": "s", "log_microseconds": "µs"}[name]
         run.log(**{name: statistics.median(values)}, unit=unit, kind="timing")

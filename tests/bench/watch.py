@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import statistics
-import subprocess
-import sys
-import tempfile
 
-from helpers import journal, paths
+from helpers import journal
 from helpers.journal import live
+
+from .processes import measure
 
 # In a process of its own, with a workspace of its own. Live drawing is off while steps are timed: it has its own limit.
 SCRIPT = """
@@ -57,15 +54,7 @@ def main(arguments: list[str]) -> int:
     run = journal.start("bench_watch", config={"processes": PROCESSES})
     for (name, unit), value in zip(UNITS.items(), PREDICTED, strict=True):
         run.predict(name, value, unit=unit, kind="timing")
-    found: dict[str, list[float]] = {name: [] for name in UNITS}
-    for _ in range(PROCESSES):
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            done = subprocess.run(
-                [sys.executable, "-c", SCRIPT], cwd=paths.ROOT, env={**os.environ, "LAB_WORKSPACE": folder},
-                capture_output=True, text=True, check=True,
-            )  # fmt: skip
-        for name, values in json.loads(done.stdout).items():
-            found[name] += values
+    found = measure(SCRIPT, PROCESSES)
     for name, values in found.items():
         run.log(**{name: statistics.median(values)}, unit=UNITS[name], kind="timing")
         run.log(**{f"{name}_largest": max(values)}, unit=UNITS[name], kind="timing")
