@@ -77,13 +77,13 @@ def trend(values, steps=None) -> Trend:
             why = f"the values wander or jump: no {BLOCKS} blocks of these {len(rest)} steps know little of each other"
         tested = (int(at[0]), int(at[-1])) if len(at) else None
         return Trend("too few points", why, steps=tested, drop=drop, bend=bend, blocks=count, block_length=length)
+    if flat:
+        return Trend("noise", "", (int(at[0]), int(at[-1])), drop, bend, count, length, 0.0, 0.0, 0.0, 0.5)
     rest, at = rest[-count * length :], at[-count * length :]  # the newest are always in
     means, places = rest.reshape(count, length).mean(axis=1), at.reshape(count, length).mean(axis=1)
     from scipy import stats
 
     slope, _, low, high = stats.theilslopes(means, places, 0.90)
-    if flat:
-        return Trend("noise", "", (int(at[0]), int(at[-1])), drop, bend, count, length, 0.0, 0.0, 0.0, 0.5)
     p = {way: float(stats.kendalltau(places, means, alternative=way).pvalue) for way in ("less", "greater")}
     way = min(p, key=p.get)
     verdict = {"less": "falling", "greater": "rising"}[way] if p[way] < ALPHA else "noise"

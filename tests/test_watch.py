@@ -183,7 +183,7 @@ def test_status_follows_a_training_from_start_to_end(run, capsys):
         assert "Elapsed" in capsys.readouterr().out
     run.status()
     said = capsys.readouterr().out
-    assert "Training finished, 60 %: step 60 of 100." in said
+    assert "Training stopped, 60 %: step 60 of 100." in said
     assert "Elapsed" not in said and "left" not in said and "memory" not in said  # of no use any more, never the same
 
 
@@ -288,14 +288,21 @@ def test_a_loss_above_its_start_is_named_where_the_trend_is_refused(run):
             watch.step(step, 5.0 + 5 * (step > 140) + step % 7 / 100)
     last = run.record["trainings"][0]["reports"][-1]
     assert last["trend"]["verdict"] == "too few points"
-    assert "the loss is above where it began; stop and look at the learning rate" in reports.report(run.record, last)
+    assert "the loss is above where it began." in reports.report(run.record, last)
+    midterm = run.record["trainings"][0]["reports"][2]
+    assert "the loss is above where it began; stop and look" in reports.report(run.record, midterm)
 
 
 def test_one_rising_look_does_not_say_stop_and_two_do():
-    found = {"status": "running", "loss": {"start": 6.0, "now": 5.0}, "trend": {"verdict": "rising"}}
+    found = {"status": "running", "loss": {"first": 6.0, "now": 5.0}, "trend": {"verdict": "rising"}}
     assert "stop" not in reports.verdict(found)
     assert "stop" not in reports.verdict(found, [{"trend": {"verdict": "noise"}}])
-    assert reports.verdict(found, [{"trend": {"verdict": "rising"}}]).startswith("rising, twice in a row; stop")
+    twice = [{"trend": {"verdict": "rising"}}]
+    assert reports.verdict(found, twice).startswith("rising, twice in a row; stop")
+    assert reports.verdict({**found, "status": "finished"}, twice) == "rising, twice in a row."
+    # One batch above another says nothing, and a trend that is known says more.
+    flat = {"status": "running", "loss": {"first": 5.0, "now": 5.01}, "trend": {"verdict": "noise"}}
+    assert "above" not in reports.verdict(flat)
 
 
 @pytest.mark.parametrize("loss", [None, "3.5", "abc", np.array([3.2, 1.0]), 10**400])
@@ -341,9 +348,65 @@ def test_only_one_training_is_watched_at_a_time_and_only_inside_its_block(run, w
 
 
 def test_closing_the_run_inside_a_training_does_not_hide_its_error(run):
-    with pytest.raises(KeyError, match="the real one"), run.watch(10, unit=UNIT):
+    with pytest.raises(KeyError, match="the real one"), run.watch(10, unit=UNIT) as watch:
+        watch.step(4, 5.0)
         run.close("interrupted")
         raise KeyError("the real one")
+    found = run.record["trainings"][0]
+    assert (found["status"], found["why"]) == ("interrupted", "the run was closed inside its training")
+    assert verify.problems() == []
+
+
+def test_an_interrupt_while_a_training_is_set_up_leaves_nothing_behind(run, workspace, monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("helpers.journal.board.Board.__init__", interrupted)
+        train(run, 10, tensorboard=workspace / "board")
+    assert run.progress.trainings == []
+    train(run, 10)  # the cell can be run again
+    assert [t["status"] for t in run.record["trainings"]] == ["finished"]
+
+
+def test_a_training_whose_end_was_interrupted_is_not_told_as_if_it_went_on(run, workspace, monkeypatch):
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), run.watch(100, unit=UNIT) as watch:
+        for step in range(1, 61):
+            watch.step(step, 5.0)
+        monkeypatch.setattr(type(watch), "_report", interrupted)
+    run.close("interrupted")
+    entry = (workspace / "journal" / "journal.md").read_text("utf-8")
+    assert "**Last report, 50 %** (step 50 of 100); stopped after step 60." in entry and "Left:" not in entry
+    assert verify.problems() == []
+
+
+def test_a_report_on_the_way_names_the_predictions_that_are_still_open(run):
+    run.predict("peak_memory", 105.6, unit="MB", kind="timing")
+    run.predict("val_loss_all", 4.2, unit=UNIT)
+    train(run, predicted={"val_loss_all": "val_loss"})
+    midterm, final = (run.record["trainings"][0]["reports"][i] for i in (1, 3))
+    assert "Predicted and not measured yet: peak\\_memory 105.6 MB." in reports.report(run.record, midterm)
+    assert "not measured yet" not in reports.report(run.record, final)
+
+
+def test_a_training_that_stops_early_is_told_as_stopped(run):
+    train(run, 100, stop=41)
+    last = run.record["trainings"][0]["reports"][-1]
+    assert "**Final report**: stopped after step 40 of 100." in reports.report(run.record, last)
+    assert "Training stopped, 40 %: step 40 of 100." in reports.status(status_of(run))
+    assert status_of(run)["training"]["remaining"] == {}
+
+
+def test_silence_is_told_although_the_monitor_goes_on(run):
+    found = begun(10)
+    found.take(step_event(1))
+    found.take({"event": "sample", "seconds": 300.0, "values": {"memory_mb": 100.0}})
+    said = progress.status(run.record, found, silent=2.0)
+    assert said["silent_seconds"] == 302.0
+    assert "Nothing has been heard for 5 min 2 s" in reports.status(said)
 
 
 def test_names_cannot_forge_entries(run, workspace):
@@ -549,7 +612,8 @@ def test_a_terminal_sees_a_run_of_another_process_and_tells_when_it_was_killed(t
     assert "killed" in said and " left" not in said
     terminal.main(["report"])
     said = " ".join(capsys.readouterr().out.split())
-    assert "Cut off: its process was gone after step 40." in said and "Verdict: killed before its last step." in said
+    assert "Last report, 50 % (step 30 of 60); cut off after step 40." in said
+    assert "Verdict: cut off; nothing is known of what came after." in said
     assert "Left:" not in said
     # The next start closes it; what it had logged is in the record.
     run = journal.start("03_gpt", data_hash="d", seed=1)
@@ -560,7 +624,7 @@ def test_a_terminal_sees_a_run_of_another_process_and_tells_when_it_was_killed(t
     assert len(killed["trainings"][0]["reports"]) == 2 and "monitor" in killed["resources"]
     capsys.readouterr()
     terminal.main(["report", killed["run_id"]])
-    assert "Cut off: its process was gone after step 40." in " ".join(capsys.readouterr().out.split())
+    assert "cut off after step 40." in " ".join(capsys.readouterr().out.split())
     assert verify.problems() == []
 
 

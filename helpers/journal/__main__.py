@@ -163,7 +163,7 @@ def _report(options: argparse.Namespace) -> int:
         return 0
     *earlier, latest = training.reports
     if not tail.alive and training.end is None:
-        latest = reports.cut_off(latest, training.step)
+        latest = reports.late(latest, "cut off", training.step)
     _print(options, latest, reports.report(tail.record, latest, earlier))
     return 0
 
@@ -201,7 +201,8 @@ def _verify(options: argparse.Namespace) -> int:
     said = [f"- wrote the entry of {run_id}" for run_id in mended]
     said += [f"- {escape(problem)}" for problem in found]
     runs = len(store.all_records())
-    said.append(f"\n{len(found) or 'No'} problems in {runs} runs, their entries, figures and images.")
+    count = f"{len(found) or 'No'} problem{'' if len(found) == 1 else 's'}"
+    said.append(f"\n{count} in {runs} runs, their entries, figures and images.")
     _print(options, {"problems": found, "mended": mended, "runs": runs}, "\n".join(said))
     return int(bool(found))
 

@@ -23,7 +23,7 @@ class Tail:
         progress: what the events add up to.
     """
 
-    def __init__(self, record: dict, keep: int = progress.KEPT):
+    def __init__(self, record: dict, keep: int | None = progress.KEPT):
         self.folder = store.folder_of(record)
         self.progress = progress.Progress(keep)
         self._logged = {"predictions": {}, "metrics": {}, "figures": {}, "notes": []}
@@ -61,8 +61,10 @@ class Tail:
         return self.record["status"] == "running" and alive(self.record["resources"].get("process"))
 
     def status(self) -> dict:
-        silent = time.time() - (self.folder / "events.jsonl").stat().st_mtime
-        return progress.status(self.record, self.progress, alive=self.alive, silent=max(0.0, silent))
+        silent = None
+        if self.alive:
+            silent = max(0.0, time.time() - (self.folder / "events.jsonl").stat().st_mtime)
+        return progress.status(self.record, self.progress, alive=self.alive, silent=silent)
 
     def successor(self) -> dict | None:
         """The run that goes on with this one or was started in its place: the next of its notebook and profile."""
@@ -90,5 +92,5 @@ def follow(record: dict, keep: int = progress.KEPT) -> Iterator[tuple[Tail, list
         # A record is closed before its last event is written; an old one, or one on a full disk, may have none.
         patience -= tail.record["status"] == "finished"
         if gone and tail.record["status"] != "finished" and (following := tail.successor()):
-            tail, patience = Tail(following), LAST_WORDS
+            tail, patience = Tail(following, keep=None), LAST_WORDS  # all that it has said by now is news
             yield tail, list(tail.progress.recent)

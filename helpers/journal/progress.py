@@ -82,9 +82,9 @@ class Training:
         """Steps, evaluations and checkpoints that are still to come."""
         due = {"step": self.total - self.step}
         for kind, interval in (("evaluation", self.begin["eval_every"]), ("checkpoint", self.begin["save_every"])):
-            if interval:  # at its multiples, and at the end
-                done = max(self.done[kind], self.first)
-                due[kind] = 0 if done >= self.total else -(-self.total // interval) - done // interval
+            if interval:  # at its multiples, and at the end; the one of this very step may be on its way
+                passed = max(self.done[kind], self.first, self.step - 1)
+                due[kind] = 0 if passed >= self.total else -(-self.total // interval) - passed // interval
         return due
 
     def seconds_left(self) -> tuple[float, float] | None:
@@ -116,13 +116,14 @@ class Training:
 
 
 class Progress:
-    """Fed with every event of a run, oldest first; the last `keep` that people may see stay at hand."""
+    """Fed with every event of a run, oldest first; the last `keep` that people may see stay at hand (None: all)."""
 
-    def __init__(self, keep: int = KEPT):
+    def __init__(self, keep: int | None = KEPT):
         self.trainings: list[Training] = []
         self.recent: deque[tuple[dict, str]] = deque(maxlen=keep)  # with its line for people
         self.samples: list[dict] = []
-        self.seconds = 0.0
+        self.seconds = 0.0  # of the latest event …
+        self.heard = 0.0  # … and of the latest that the notebook, not the monitor, has written
 
     @property
     def training(self) -> Training | None:
@@ -132,6 +133,8 @@ class Progress:
         """Returns the event in words; None for one that a person need not see."""
         kind = event["event"]
         self.seconds = event["seconds"]
+        if kind != "sample":
+            self.heard = event["seconds"]
         if kind == "sample":
             self.samples.append(event["values"])
         elif kind == "train":
@@ -189,7 +192,7 @@ def status(record: dict, progress: Progress, *, alive: bool = True, silent: floa
     Args:
         record: with its metrics up to date.
         alive: whether the process of a running run is there; if not, it was killed.
-        silent: seconds since its last event.
+        silent: seconds since its file was written last.
     """
     state = record["status"]
     if state == "running" and not alive:
@@ -199,7 +202,7 @@ def status(record: dict, progress: Progress, *, alive: bool = True, silent: floa
         "notebook": record["notebook"],
         "profile": record["profile"],
         "state": state,
-        "silent_seconds": None if silent is None or record["status"] != "running" else round(silent, 1),
+        "silent_seconds": None if silent is None else round(silent + progress.seconds - progress.heard, 1),
         "memory_mb": progress.samples[-1].get("memory_mb") if progress.samples else None,
         "gpu_memory_mb": progress.samples[-1].get("gpu_memory_mb") if progress.samples else None,
         "metrics": {
@@ -225,7 +228,7 @@ def status(record: dict, progress: Progress, *, alive: bool = True, silent: floa
         "elapsed_seconds": round((t.last if t.end or state != "running" else progress.seconds) - t.begin["seconds"], 1),
         "seconds_left": None if left is None else [round(value, 1) for value in left],
         "seconds": t.seconds(),
-        "remaining": t.rest,
+        "remaining": {} if t.end else t.rest,
         "unit": t.unit,
         "loss": {
             "start": t.losses[0] if t.losses else None,
@@ -281,6 +284,8 @@ def _percentiles(times: list[float]) -> tuple[float, float]:
 
 def fixed(value) -> str:
     """Four decimals, so that a row of losses stands in line; whatever is no number as it is."""
+    if value is None:
+        return "–"
     try:
         return f"{float(value):.4f}"
     except (TypeError, ValueError):

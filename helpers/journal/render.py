@@ -105,8 +105,8 @@ def training(record: dict, found: dict) -> str:
         where = f"{number(found['step'])} of {number(found['total'])}"
         return f"{name}{found['status'].capitalize()} after step {where}, before its first report.\n"
     *earlier, last = found["reports"]
-    if found["status"] == "cut off":
-        last = reports.cut_off(last, found["step"])
+    if last["status"] == "running":  # it ended before it could say so
+        last = reports.late(last, found["status"], found["step"], found["why"])
     return name + reports.report(record, last, earlier)
 
 

@@ -10,12 +10,16 @@ from collections.abc import Sequence
 from .markdown import escape, number, table
 from .progress import SMOOTH, Training, evaluations, fixed
 
+LATEST = f"training loss (mean of {SMOOTH})"
+
 
 def facts(record: dict, training: Training, trend: dict | None) -> dict:
     """A report on `training` as it stands; `trend` is that of its losses so far."""
     t, left, seconds = training, training.seconds_left(), training.seconds()
     loss = {"start": t.losses[0] if t.losses else None, "now": t.recent_loss(), "best": t.best and t.best[0]}
-    rows = [_row(f"training loss (mean of {SMOOTH})", t.unit, loss["start"], loss["now"], t, "loss", record)]
+    if len(t.losses) >= 2 * SMOOTH:  # like with like: one batch is too lucky or unlucky
+        loss["first"] = sum(t.losses[:SMOOTH]) / SMOOTH
+    rows = [_row(LATEST, t.unit, loss["start"], loss["now"], t, "loss", record)]
     for name, known in evaluations(t).items():
         unit = record["metrics"].get(name, {}).get("unit", "")
         rows.append(_row(name, unit, known["start"], known["now"], t, name, record))
@@ -34,7 +38,8 @@ def facts(record: dict, training: Training, trend: dict | None) -> dict:
         "unit": t.unit,
         "rows": rows,
         "trend": trend,
-        "remaining": t.rest,
+        "remaining": {} if t.end else t.rest,
+        "awaited": {} if t.end else _awaited(record, t),
         "seconds_left": None if left is None else [round(value, 1) for value in left],
         "seconds": seconds,
     }
@@ -51,9 +56,18 @@ def _row(name: str, unit: str, start, now, t: Training, key: str, record: dict) 
     return found
 
 
-def cut_off(found: dict, step: int) -> dict:
-    """The last report of a training whose process is gone after `step`: nothing goes on, and nothing is left."""
-    return {**found, "status": "cut off", "why": f"its process was gone after step {number(step)}"}
+def _awaited(record: dict, t: Training) -> dict:
+    """Predictions that nothing stands for yet: name -> [value, unit]."""
+    return {
+        name: [p["predicted"], p["unit"]]
+        for name, p in record["predictions"].items()
+        if p["measured"] is None and name not in t.begin["predicted"]
+    }
+
+
+def late(found: dict, status: str, step: int, why: str = "") -> dict:
+    """The last report `found` on a training that ended after `step` without a final one: nothing goes on any more."""
+    return {**found, "status": status, "why": why, "ended_at": step, "seconds_left": None, "remaining": {}}
 
 
 def report(record: dict, found: dict, earlier: Sequence[dict] = (), times: bool = True) -> str:
@@ -64,27 +78,40 @@ def report(record: dict, found: dict, earlier: Sequence[dict] = (), times: bool 
         times: leave out what belongs to the clock with False.
     """
     where = f"step {number(found['step'])} of {number(found['total'])}"
-    words = {
-        "running": f"**Midterm report, {found['percent']} %** ({where}). ",
-        "cut off": f"**Last report, {found['percent']} %** ({where}). Cut off: ",
-    }.get(found["status"], f"**Final report**: {found['status']} after {where}. ")
-    words += f"{escape(found['why'])}. " if found["why"] else ""
-    loss = found["loss"]
+    status = _ended(found["status"], found.get("ended_at", found["step"]), found["total"])
+    if "ended_at" in found:
+        words = f"**Last report, {found['percent']} %** ({where}); {status} after step {number(found['ended_at'])}. "
+    elif status == "running":
+        words = f"**Midterm report, {found['percent']} %** ({where}). "
+    else:
+        words = f"**Final report**: {status} after {where}. "
+    words += f"{escape(found['why']).rstrip('.')}. " if found["why"] else ""
+    loss, many = found["loss"], found["of_steps"]
     if loss["start"] is not None:
-        began = f"After step {number(found['first'])} it was" if found["first"] else "It began at"
-        words += f"Training loss: {began.lower()} {number(loss['start'])}; "
-        words += f"the mean of the latest {found['of_steps']} steps is {number(loss['now'])}. "
+        began = f"after step {number(found['first'])} it was" if found["first"] else "it began at"
+        latest = f"the mean of the latest {many} steps" if many > 1 else "the latest"
+        words += f"Training loss: {began} {number(loss['start'])}; {latest} is {number(loss['now'])}. "
     words += f"{trend(found['trend'], found['unit'])} "
     if record.get("changed_from"):
         words += f"Changed since {record['changed_from']}: {escape(record['change'])}, because "
-        words += f"{escape(record['reason'])}. "
+        words += f"{escape(record['reason']).rstrip('.')}. "
     words += f"{left} " if (left := remaining(found, times)) else ""
+    if awaited := found.get("awaited"):
+        said = [f"{escape(name)} {number(value)} {escape(unit)}".rstrip() for name, (value, unit) in awaited.items()]
+        words += f"Predicted and not measured yet: {', '.join(said)}. "
     return f"{words}**Verdict:** {verdict(found, earlier)}\n\n{_table([*earlier, found], times)}"
+
+
+def _ended(status: str, step: int, total: int) -> str:
+    """A loop that was left before its last step without an error has stopped rather than finished."""
+    return "stopped" if status == "finished" and step < total else status
 
 
 def _table(reports: list[dict], times: bool) -> str:
     last = reports[-1]
-    heads = [f"at {r['percent']} %" for r in reports[:-1]] + ["end" if last["status"] != "running" else "now"]
+    heads = [f"at {r['percent']} %" for r in reports]
+    if "ended_at" not in last:
+        heads[-1] = "now" if last["status"] == "running" else "end"
     lines, tied = [], any(row["predicted"] is not None for row in last["rows"])
     for row in last["rows"]:
         if row.get("kind") == "timing" and not times:
@@ -123,7 +150,7 @@ def remaining(found: dict, times: bool = True) -> str:
     due = {kind: count for kind, count in found["remaining"].items() if count}
     if not due or found["status"] != "running":
         return ""
-    text = "Left: " + " and ".join(f"{number(n)} {kind}{'' if n == 1 else 's'}" for kind, n in due.items())
+    text = "Left: " + ", ".join(f"{number(n)} {kind}{'' if n == 1 else 's'}" for kind, n in due.items())
     if times and found["seconds_left"]:
         text += f", {_range(found['seconds_left'])} s"
     return text + "."
@@ -135,15 +162,17 @@ def verdict(found: dict, earlier: Sequence[dict] = ()) -> str:
         "diverged": "diverged: the loss or its gradient is no longer a number.",
         "interrupted": "interrupted by hand, before its last step.",
         "failed": "failed before its last step.",
-        "cut off": "killed before its last step.",
+        "cut off": "cut off; nothing is known of what came after.",
     }
     if found["status"] in ended:
         return ended[found["status"]]
     loss, said = found["loss"], [one["trend"]["verdict"] for one in (*earlier, found) if one["trend"]]
-    if all(isinstance(loss[key], float) for key in ("start", "now")) and loss["now"] > loss["start"]:
-        return "the loss is above where it began; stop and look at the learning rate."
+    stop = "; stop and look at the learning rate." if found["status"] == "running" else "."
+    above = all(isinstance(loss.get(key), float) for key in ("first", "now")) and loss["now"] > loss["first"]
+    if above and not {"falling", "noise"} & set(said[-1:]):
+        return f"the loss is above where it began{stop}"
     if said[-2:] == ["rising", "rising"]:  # one look in twenty would say so of flat noise
-        return "rising, twice in a row; stop and look at the learning rate."
+        return f"rising, twice in a row{stop}"
     return {
         "falling": "falling over the steps tested.",
         "rising": "rising over the steps tested.",
@@ -171,11 +200,13 @@ def status(found: dict, times: bool = True) -> str:
     text += "\n\n"
     if t is None:
         return text + "No training yet.\n"
-    text += f"{title(t['name'])} {t['state']}, {t['percent']} %: step {number(t['step'])} of {number(t['total'])}."
+    where = f"step {number(t['step'])} of {number(t['total'])}"
+    state = "is running" if t["state"] == "training" else _ended(t["state"], t["step"], t["total"])
+    text += f"{title(t['name'])} {state}, {t['percent']} %: {where}."
     if t["resumed_after"]:
         text += f" Resumed after step {number(t['resumed_after'])}."
     if t["why"]:
-        text += f" {escape(t['why'])}."
+        text += f" {escape(t['why']).rstrip('.')}."
     if times:
         text += f" Elapsed {clock(t['elapsed_seconds'])}"
         text += f", left {_clocks(t['seconds_left'])}." if t["seconds_left"] else "."
@@ -186,7 +217,7 @@ def status(found: dict, times: bool = True) -> str:
     if loss["best"] is not None:
         best = f"{number(loss['best'])} (step {number(loss['best_step'])})"
     if loss["now"] is not None:
-        name = f"training loss (mean of {loss['of_steps']}), {t['unit']}"
+        name = f"{LATEST}, {t['unit']}"
         rows.append([name, number(loss["start"]), number(loss["now"]), best])
     for name, known in t["evaluations"].items():
         m = found["metrics"].get(name)

@@ -216,6 +216,11 @@ class Run:
         *earlier, latest = training.reports
         say.show_markdown(reports.report(self.record, latest, earlier, times=self._training()))
 
+    @property
+    def mine(self) -> bool:
+        """Whether this is the process that the run was started in, and not a fork with a copy of it."""
+        return self._files.mine
+
     def _watch_machine(self) -> Monitor:
         return Monitor(lambda values: self._event("sample", values=values))
 
@@ -234,8 +239,10 @@ class Run:
         Raises:
             JournalError: record or entry cannot be written. The run stays open, so that the cell can be run again.
         """
-        if self.record["status"] != "running" or not self._files.mine:
+        if self.record["status"] != "running" or not self.mine:
             return
+        if self.watched is not None:
+            self.watched.end("interrupted", "the run was closed inside its training")
         self._monitor.stop()
         before = copy.deepcopy(self.record)
         try:
@@ -329,7 +336,7 @@ class Run:
         self._write_event(event, **store.plain(facts))
 
     def _write_event(self, event: str, **facts) -> None:
-        if self._files.mine:
+        if self.mine:
             with self._files.lock:
                 seconds = self._files.event(event, facts)
                 self.progress.take({"seconds": seconds, "event": event, **facts})

@@ -57,13 +57,14 @@ class Watch:
         run = self._run
         if self._training is not None or run.watched is not None:
             raise JournalError(f"{self._begin['name']}: one training at a time, and each with its own run.watch")
-        run.watched = self
-        run._event("train", **self._begin)
-        self._training = run.progress.training
-        self._index = len(run.progress.trainings) - 1
+        # Last what has to be undone: an interrupt in the seconds that an import takes leaves nothing behind.
         self._live = Live(self._levels)
         if self._folder is not None:
             self._board = self._safely("TensorBoard export", Board, self._folder, run.record)
+        run._event("train", **self._begin)
+        self._training = run.progress.training
+        self._index = len(run.progress.trainings) - 1
+        run.watched = self
         self.mark()
         return self
 
@@ -130,18 +131,22 @@ class Watch:
         self.mark()
 
     def __exit__(self, kind, error, trace) -> None:
-        """Tells how the training ended. Whatever goes wrong here, an error of the training itself comes out."""
-        run, name = self._run, self._begin["name"]
-        run.watched = None
-        if not run._files.mine or run.record["status"] != "running":  # a forked child; a run that was closed inside
-            return
         status, why = "finished", ""
         if error is not None:
             status = "diverged" if isinstance(error, FloatingPointError) else "failed"
             status = "interrupted" if isinstance(error, KeyboardInterrupt) else status
             why = f"{type(error).__name__}: {error}"[:500] if str(error) else type(error).__name__
+        self.end(status, why)
+
+    def end(self, status: str, why: str = "") -> None:
+        """Tell how the training ended. Whatever goes wrong here, an error of the training itself comes out."""
+        run, name = self._run, self._begin["name"]
+        if run.watched is not self or not run.mine:  # it was closed inside its training; a forked child
+            return
+        run.watched = None
         self._tell("train_end", status=status, step=self._training.step, why=why)
         self._report()
+        self._given_up.discard("TensorBoard export")  # its file has to be closed all the same
         self._export("close", status)
         where = f"{number(self._training.step)} of {number(self._begin['total'])} steps"
         self._safely("live display", self._live.end, f"{reports.title(name)} {status}: {where}.")

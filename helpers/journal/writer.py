@@ -41,6 +41,8 @@ class Writer:
 
     def save(self) -> None:
         """Write the record."""
+        if not self.mine:
+            return
         try:
             with self.lock:  # `_warn` of another thread adds to it
                 store.write(self._folder, self._record)
@@ -48,6 +50,8 @@ class Writer:
             self._warn(error)  # written again with the next change, and at the end
 
     def file(self, path: Path, data: str | bytes) -> None:
+        if not self.mine:
+            return
         try:
             paths.write_atomic(path, data)
         except OSError as error:
