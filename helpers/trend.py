@@ -43,14 +43,13 @@ class Trend:
 def trend(values, steps=None) -> Trend:
     """Whether `values` fall, rise or only scatter once their steep first drop is left out.
 
-    Looking again and again finds a trend in noise sooner or later: look at fixed points of a training.
+    Looking again and again finds a trend in noise sooner or later: look at fixed points of a training. Slow waves under
+    fast noise deceive it where a series is so short that it holds only a few of them. A jump looks like one such wave
+    and is refused.
 
     Args:
         values: raw loss of each step, shape (n,), oldest first; not smoothed.
         steps: their step numbers, increasing; 1, 2, 3 … by default.
-
-    Two kinds of noise deceive it: slow waves under fast noise where there are only a few of them (short series), and a
-    jump, which looks like one wave: it is refused.
 
     Raises:
         ValueError: shapes that do not fit together, or steps that do not increase.

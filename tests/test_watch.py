@@ -661,6 +661,39 @@ def test_status_and_report_can_be_followed_too(training):
     assert "Final report" in told[1]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("command", ["status", "events", "report"])
+def test_the_bell_rings_in_the_terminal_that_follows_when_a_training_fails(run, command):
+    """The run itself stays open, as a learner mends the cell: the bell must not wait for its end."""
+    import pty
+    import select
+
+    ours, theirs = pty.openpty()
+    watcher = child("-m", "helpers.journal", command, "--follow", stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    told, deadline = b"", time.monotonic() + 60
+
+    def until(what):
+        nonlocal told
+        while what not in told and time.monotonic() < deadline:
+            if select.select([ours], [], [], 0.2)[0]:
+                told += os.read(ours, 65536)
+        return what in told
+
+    try:
+        with pytest.raises(ValueError), run.watch(8, unit=UNIT) as watch:
+            for step in (1, 2):
+                watch.step(step, 5.0)
+            assert until({"status": b"of 8", "events": b"step 2", "report": b"Midterm"}[command])
+            assert b"\a" not in told
+            raise ValueError("no")
+        assert until(b"\a")
+    finally:
+        watcher.kill()
+        watcher.wait()
+        os.close(ours)
+
+
 def test_following_begins_before_the_training_and_sees_it_diverge(run, capsys):
     """What --follow shows, look by look: nothing yet, a training, a loss that is no number."""
     tail = follow.Tail(run.record)

@@ -12,7 +12,7 @@ import os
 import re
 import sys
 
-from . import follow, render
+from . import follow, progress, render
 from . import record as store
 from .markdown import escape, table
 
@@ -116,23 +116,34 @@ def _show(options: argparse.Namespace) -> int:
     return 0
 
 
+def _following(options: argparse.Namespace, keep: int = progress.KEPT):
+    """:func:`.follow.follow`, with the terminal's bell when a training ends, in whatever way."""
+    terminal = sys.__stdout__  # rich takes over sys.stdout while it draws
+    for look, (tail, new) in enumerate(follow.follow(store.find(options.run), keep)):
+        yield tail, new
+        # The first look is at what has long happened.
+        ended = look and any(event["event"] == "train_end" for event, _ in new)
+        if ended and options.follow and not options.json and terminal and terminal.isatty():
+            terminal.write("\a")
+            terminal.flush()
+
+
 def _status(options: argparse.Namespace) -> int:
     from . import reports
 
-    record = store.find(options.run)
     if not options.follow:
-        found = follow.Tail(record).status()
+        found = follow.Tail(store.find(options.run)).status()
         _print(options, found, reports.status(found))
         return 0
     with _Screen(options) as screen:
-        for tail, _ in follow.follow(record):
+        for tail, _ in _following(options):
             screen.show(found := tail.status(), reports.status(found), reports.one_line(found))
     return 0
 
 
 def _events(options: argparse.Namespace) -> int:
     latest = options.n  # of what was there before
-    for _, new in follow.follow(store.find(options.run), options.n):
+    for _, new in _following(options, options.n):
         said = [(event, line) for event, line in new if line]
         if latest is not None:
             said, latest = said[-latest:], None
@@ -147,7 +158,7 @@ def _report(options: argparse.Namespace) -> int:
     from . import reports
 
     tail, told = None, set()
-    for tail, _ in follow.follow(store.find(options.run)) if options.follow else ():
+    for tail, _ in _following(options) if options.follow else ():
         for index, training in enumerate(tail.progress.trainings):
             for number, found in enumerate(training.reports):
                 key = (tail.record["run_id"], index, number)
@@ -234,7 +245,6 @@ class _Screen:
     def __exit__(self, *error) -> None:
         if self._live:
             self._live.stop()
-            sys.stdout.write("\a")  # the bell: it is over
 
     def show(self, found: dict, text: str, line: str) -> None:
         if self._live:

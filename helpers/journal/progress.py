@@ -44,6 +44,8 @@ class Training:
 
     def take(self, event: dict) -> None:
         kind = event["event"]
+        if self.end is None:
+            self.last = event["seconds"]
         if kind == "step":
             loss = float(event["loss"])  # "nan" becomes a number that is none again
             self.pace.append(event["took"] / max(1, event["step"] - self.step))
@@ -64,10 +66,7 @@ class Training:
         elif kind == "report":
             self.reports.append(event["report"])
         elif kind == "train_end":
-            self.last = event["seconds"]
             self.end = event
-        if self.end is None:
-            self.last = event["seconds"]
 
     @property
     def step(self) -> int:
@@ -133,11 +132,11 @@ class Progress:
         """Returns the event in words; None for one that a person need not see."""
         kind = event["event"]
         self.seconds = event["seconds"]
-        if kind != "sample":
-            self.heard = event["seconds"]
         if kind == "sample":
             self.samples.append(event["values"])
-        elif kind == "train":
+        else:
+            self.heard = event["seconds"]
+        if kind == "train":
             self.trainings.append(Training(event))
         elif kind in ("step", "report", "train_end", *ASIDE):
             self.trainings[event["training"]].take(event)
@@ -179,7 +178,7 @@ class Progress:
         return None
 
 
-def add_up(events: list[dict], keep: int = KEPT) -> Progress:
+def add_up(events: list[dict], keep: int | None = KEPT) -> Progress:
     progress = Progress(keep)
     for event in events:
         progress.take(event)
