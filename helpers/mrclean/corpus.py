@@ -6,8 +6,9 @@ import hashlib
 from collections import Counter
 
 from .. import paths
+from .account import size
 from .document import KINDS, Document
-from .pipeline import Result, size
+from .pipeline import Result
 from .rules import value
 
 

@@ -1,19 +1,22 @@
-"""Duplicates: exact ones by hash, near ones by shared runs of words, and clusters that a split must not cut.
+"""Duplicates: exact ones by hash, near ones by MinHash-LSH with every candidate verified, and clusters for the split.
 
-There are a few hundred documents, so the shared runs are counted exactly; MinHash would estimate the same numbers for
-millions of documents (Broder 1997).
+A text is a set of *shingles*: all runs of five words, hashed to 64 bits. Two sets are compared by their Jaccard
+similarity (shared ones over all) or by their containment (shared ones over the smaller set).
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from collections import defaultdict
+from collections.abc import Iterator
 
 import numpy as np
 
 from .rules import value
 
 _WORD = re.compile(r"[^\W_]+")
+_SEED = 20  # of the MinHash functions; another one finds other pairs near the threshold
 
 
 def fingerprint(text: str) -> str:
@@ -32,7 +35,9 @@ def shingles(text: str, words: int | None = None) -> np.ndarray:
     if not order:
         return np.zeros(0, np.uint64)
     # hash() is salted per process; blake2b gives the same numbers on every machine.
-    digests = b"".join(hashlib.blake2b(word.encode("utf-8"), digest_size=8).digest() for word in numbers)
+    digests = b"".join(
+        hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest() for word in numbers
+    )
     hashes = np.frombuffer(digests, "<u8").astype(np.uint64)[order]
     n = min(n, len(hashes))
     run = np.zeros(len(hashes) - n + 1, np.uint64)
@@ -42,12 +47,96 @@ def shingles(text: str, words: int | None = None) -> np.ndarray:
     return np.unique(run)
 
 
+def jaccard(a: np.ndarray, b: np.ndarray) -> float:
+    """Shared shingles over all shingles of two sorted sets."""
+    shared = len(np.intersect1d(a, b, assume_unique=True))
+    return shared / max(1, len(a) + len(b) - shared)
+
+
+# ---- MinHash-LSH (Broder 1997; Leskovec, Rajaraman and Ullman, chapter 3) ------------------------------------------
+
+
+def signature(shingles: np.ndarray, size: int) -> np.ndarray:
+    """(size,) uint32: the largest value of each of `size` hash functions over the shingles.
+
+    Two sets agree in one place with a probability equal to their Jaccard similarity. Function i is ``odd_i * x + b_i``
+    modulo 2^32 of the upper half of a shingle, which is well mixed already.
+    """
+    chance = np.random.default_rng(_SEED)
+    odd = chance.integers(0, 2**31, size, np.uint32) * np.uint32(2) + np.uint32(1)
+    add = chance.integers(0, 2**32, size, np.uint32)
+    half = (shingles >> np.uint64(32)).astype(np.uint32)
+    result = np.zeros(size, np.uint32)
+    if len(half):
+        for i in range(size):  # one function at a time stays in the cache, where a (size, n) table would not
+            result[i] = (half * odd[i] + add[i]).max()
+    return result
+
+
+def found_probability(similarity, bands: int, rows: int):
+    """1 - (1 - s^r)^b: how likely a pair of Jaccard similarity s shares at least one band."""
+    return 1 - (1 - np.asarray(similarity, float) ** rows) ** bands
+
+
+def candidates(signatures: np.ndarray, bands: int, rows: int) -> Iterator[tuple[int, int]]:
+    """Pairs (i < j) that have all rows of a band in common, each once. `signatures`: (documents, >= bands * rows)."""
+    seen = set()
+    for band in range(bands):
+        buckets = defaultdict(list)
+        for i, row in enumerate(np.ascontiguousarray(signatures[:, band * rows : (band + 1) * rows])):
+            buckets[row.tobytes()].append(i)
+        for members in buckets.values():
+            for position, j in enumerate(members):
+                for i in members[:position]:
+                    if (i, j) not in seen:
+                        seen.add((i, j))
+                        yield i, j
+
+
+def similar_pairs(sets: list[np.ndarray], threshold: float, bands: int, rows: int) -> dict[tuple[int, int], float]:
+    """{(i, j): Jaccard} of the candidates that really reach `threshold`, i < j. Empty sets are like nothing."""
+    full = [i for i, s in enumerate(sets) if len(s)]
+    if len(full) < 2:
+        return {}
+    signatures = np.stack([signature(sets[i], bands * rows) for i in full])
+    pairs = {}
+    for a, b in candidates(signatures, bands, rows):
+        i, j = full[a], full[b]
+        # The smaller set bounds the similarity: no need to look into a pair of very different lengths.
+        if min(len(sets[i]), len(sets[j])) >= threshold * max(len(sets[i]), len(sets[j])):
+            similarity = jaccard(sets[i], sets[j])
+            if similarity >= threshold:
+                pairs[i, j] = similarity
+    return pairs
+
+
+def near_duplicates(pairs: dict[tuple[int, int], float], sizes: list[int]) -> dict[int, int]:
+    """{dropped: survivor} by index. The largest document survives (the first of equals), whatever the order of input.
+
+    A document is compared with survivors only, so a chain a~b~c does not drop c because of b.
+    """
+    similar = defaultdict(dict)
+    for (i, j), similarity in pairs.items():
+        similar[i][j] = similar[j][i] = similarity
+    survivors: set[int] = set()
+    dropped: dict[int, int] = {}
+    for i in sorted(range(len(sizes)), key=lambda i: (-sizes[i], i)):
+        twins = [j for j in similar[i] if j in survivors]
+        if twins:
+            dropped[i] = max(twins, key=lambda j: (similar[i][j], -j))
+        else:
+            survivors.add(i)
+    return dropped
+
+
+# ---- what must stay together -----------------------------------------------------------------------------------------
+
+
 def containment(sets: list[np.ndarray]) -> np.ndarray:
     """(n, n) float64: shared shingles of documents i and j, as a share of the smaller document's shingles.
 
-    Containment, not Jaccard similarity: a poem reprinted in a collected edition is wholly contained in it, although
-    the two differ much in length. Works on one sorted list of (shingle, document), so time grows with the number of
-    shared shingles, not with n².
+    A poem reprinted in a collection is wholly contained in it, although the two are far from equal. Works on one
+    sorted list of (shingle, document), so time grows with the number of shared shingles, not with n².
     """
     n = len(sets)
     shared = np.zeros((n, n), np.int64)
@@ -70,25 +159,9 @@ def containment(sets: list[np.ndarray]) -> np.ndarray:
     return result
 
 
-def near_duplicates(contained: np.ndarray, sizes: list[int], threshold: float) -> dict[int, int]:
-    """{dropped: survivor} by index. The largest document survives (the first of equals), whatever the order of input.
-
-    A document is compared with survivors only, so a chain a~b~c does not drop c because of b.
-    """
-    survivors: list[int] = []
-    dropped: dict[int, int] = {}
-    for i in sorted(range(len(sizes)), key=lambda i: (-sizes[i], i)):
-        twin = max(survivors, key=lambda j: contained[i, j], default=None)
-        if twin is not None and contained[i, twin] >= threshold:
-            dropped[i] = twin
-        else:
-            survivors.append(i)
-    return dropped
-
-
-def clusters(contained: np.ndarray, threshold: float) -> list[int]:
-    """For each document the smallest index it is linked to, directly or through others (union-find)."""
-    root = list(range(len(contained)))
+def clusters(linked: np.ndarray) -> list[int]:
+    """For each document the smallest index it is linked to, directly or through others (union-find); (n, n) bool."""
+    root = list(range(len(linked)))
 
     def find(i: int) -> int:
         while root[i] != i:
@@ -96,7 +169,7 @@ def clusters(contained: np.ndarray, threshold: float) -> list[int]:
             i = root[i]
         return i
 
-    for i, j in np.argwhere(np.triu(contained >= threshold, k=1)):
+    for i, j in np.argwhere(np.triu(linked, k=1)):
         a, b = find(int(i)), find(int(j))
         root[max(a, b)] = min(a, b)
     return [find(i) for i in range(len(root))]

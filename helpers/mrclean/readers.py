@@ -1,4 +1,4 @@
-"""Raw material as documents: book files, a MediaWiki dump, Python files. Nothing is judged here."""
+"""Raw material as documents: book files, a MediaWiki dump, Python files, reviews. Nothing is judged here."""
 
 from __future__ import annotations
 
@@ -47,6 +47,28 @@ def read_code(folder: Path, packages: tuple[str, ...] = ()) -> list[Document]:
 def _from_file(path: Path, id: str, kind: str, source: str, title: str) -> Document:
     raw = path.read_bytes()
     return Document(id, kind, source, title, raw=raw, bytes_in=len(raw))
+
+
+def read_reviews(folder: Path) -> list[Document]:
+    """The Amazon product reviews of the source "vader", whose sentences stand one per row, numbered review_sentence."""
+    lines: dict[str, list[str]] = {}
+    for row in (folder / "amazonReviewSnippets_GroundTruth.txt").read_text("utf-8").splitlines():
+        number, _, sentence = row.split("\t")
+        lines.setdefault(number.split("_")[0], []).append(sentence.strip())
+    documents = []
+    for number, sentences in lines.items():
+        raw = ("\n".join(sentences) + "\n").encode("utf-8")
+        title = f"review {number}"
+        documents.append(
+            Document(f"vader/amazon/{int(number):04d}", "review", "vader", title, raw=raw, bytes_in=len(raw))
+        )
+    return documents
+
+
+def read_evaluation_texts(folder: Path) -> list[str]:
+    """The movie-review snippets of the source "vader": notebooks 04 and 05 train and judge their models on them."""
+    rows = (folder / "movieReviewSnippets_GroundTruth.txt").read_text("utf-8").splitlines()
+    return [row.split("\t")[2].strip() for row in rows]
 
 
 def read_wiki(dump: Path, limit: int = 0) -> list[Document]:

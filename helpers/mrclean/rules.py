@@ -1,8 +1,13 @@
-"""Every threshold and every reason for dropping a document, as data: change a number here, not in a step."""
+"""Every threshold and every reason, as data with its source: change a number here, not in a step.
+
+`RULES` are the limits the steps cut by. `RULE_SETS` are the published filters of the web pipelines: every document is
+*scored* by all of them (scores.py), and `CUTS` says by which of them a kind is *cut*.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 
 @dataclass(frozen=True)
@@ -19,18 +24,130 @@ RULES = {
     "book_min_chars": Rule(1_000, "characters", "own rule: half of a short poem"),
     "wiki_min_chars": Rule(250, "characters", "own rule: a stub says little beyond its title"),
     "code_min_chars": Rule(100, "characters", "own rule: drops empty and import-only __init__ files"),
-    "code_max_line": Rule(1_000, "characters", "StarCoder (bigcode-dataset, preprocessing): longer lines are data"),
+    "review_min_chars": Rule(100, "characters", "own rule: about two sentences"),
     "code_generated_lines": Rule(5, "lines", "StarCoder2: a generator names itself at the top of the file"),
     "index_from": Rule(0.75, "of the lines", "own rule: a back-of-book index stands in the last quarter"),
-    "shingle_words": Rule(5, "words", "FineWeb, BigCode: five words in a row"),
-    "book_near_duplicate": Rule(0.20, "containment", "own rule: in the gap below the editions of one play"),
-    "wiki_near_duplicate": Rule(0.80, "containment", "own rule: nearly all of it is elsewhere"),
-    "code_near_duplicate": Rule(0.80, "containment", "own rule: nearly all of it is elsewhere"),
+    "book_min_english": Rule(0.10, "probability", "own rule: the spelling of 1623 scores 0.2, another language 0.0"),
+    "wiki_min_english": Rule(0.10, "probability", "own rule: lists of names and formulas score 0.4"),
+    "review_min_english": Rule(0.65, "probability", "FineWeb"),
+    "language_head": Rule(1_000, "characters", "fastText reads a line; longer heads change little and cost time"),
+    "shingle_words": Rule(5, "words", "FineWeb, BigCode, RefinedWeb: five words in a row"),
+    "book_near_duplicate": Rule(0.10, "Jaccard", "own rule: in the gap below the editions of one play"),
+    "book_bands": Rule(300, "bands", "own rule: finds 0.95 of the pairs at a Jaccard of 0.10"),
+    "book_rows": Rule(2, "rows", "own rule: goes with the bands"),
+    "wiki_near_duplicate": Rule(0.70, "Jaccard", "BigCode, text-dedup"),
+    "wiki_bands": Rule(14, "bands", "FineWeb"),
+    "wiki_rows": Rule(8, "rows", "FineWeb"),
+    "code_near_duplicate": Rule(0.70, "Jaccard", "BigCode, text-dedup"),
+    "code_bands": Rule(14, "bands", "FineWeb"),
+    "code_rows": Rule(8, "rows", "FineWeb"),
+    "review_near_duplicate": Rule(0.70, "Jaccard", "BigCode, text-dedup"),
+    "review_bands": Rule(14, "bands", "FineWeb"),
+    "review_rows": Rule(8, "rows", "FineWeb"),
     "book_same_side": Rule(0.02, "containment", "own rule: in the gap between reprinted poems and unrelated books"),
     "wiki_same_side": Rule(0.05, "containment", "own rule: unrelated articles share less"),
     "code_same_side": Rule(0.30, "containment", "own rule: there is no gap in code"),
+    "review_same_side": Rule(0.10, "containment", "own rule: unrelated reviews share less"),
+    "contamination_words": Rule(13, "words", "GPT-3: 13 words in a row of an evaluation text"),
+    "contamination_min_words": Rule(8, "words", "own rule: a shorter evaluation text is compared whole, from 8 words"),
 }
 
+
+@dataclass(frozen=True)
+class Limit:
+    """A document passes when ``low <= score <= high``."""
+
+    score: str  # a key of scores.measure()
+    low: float = -inf
+    high: float = inf
+    unit: str = "share"
+
+    def passes(self, scores: dict[str, float]) -> bool:
+        """True also for a score that this kind does not have: code is in no natural language."""
+        return self.score not in scores or self.low <= scores[self.score] <= self.high
+
+    @property
+    def line(self) -> float:
+        """The limit that a figure draws (the lower one of two)."""
+        return self.low if self.low > -inf else self.high
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    limits: tuple[Limit, ...]
+    source: str
+
+
+RULE_SETS = {
+    "language": RuleSet(
+        (Limit("english", low=0.65, unit="probability"),), "FineWeb: fastText's lid.176, here the small one"
+    ),
+    "c4": RuleSet(
+        (
+            Limit("c4_sentences", low=5, unit="sentences"),
+            Limit("c4_curly_brackets", high=0, unit="brackets"),
+            Limit("c4_lorem_ipsum", high=0, unit="phrases"),
+        ),
+        "Raffel and others 2020, section 2.2; what counts are the lines its line rules keep",
+    ),
+    "gopher_quality": RuleSet(
+        (
+            Limit("words", 50, 100_000, "words"),
+            Limit("mean_word_length", 3, 10, "characters"),
+            Limit("hashes_per_word", high=0.1, unit="per word"),
+            Limit("ellipses_per_word", high=0.1, unit="per word"),
+            Limit("bullet_lines", high=0.9),
+            Limit("ellipsis_lines", high=0.3),
+            Limit("words_with_a_letter", low=0.8),
+            Limit("stop_words", low=2, unit="of 8"),
+        ),
+        "Rae and others 2021, appendix A1.1; punctuation marks are words, as in datatrove",
+    ),
+    "gopher_repetition": RuleSet(
+        (
+            Limit("duplicate_paragraphs", high=0.30),
+            Limit("duplicate_paragraph_chars", high=0.20),
+            Limit("duplicate_lines", high=0.30),
+            Limit("duplicate_line_chars", high=0.20),
+            Limit("top_2_gram", high=0.20),
+            Limit("top_3_gram", high=0.18),
+            Limit("top_4_gram", high=0.16),
+            Limit("duplicate_5_grams", high=0.15),
+            Limit("duplicate_6_grams", high=0.14),
+            Limit("duplicate_7_grams", high=0.13),
+            Limit("duplicate_8_grams", high=0.12),
+            Limit("duplicate_9_grams", high=0.11),
+            Limit("duplicate_10_grams", high=0.10),
+        ),
+        "Rae and others 2021, table A1: shares of lines and paragraphs, else of characters",
+    ),
+    "fineweb": RuleSet(
+        (
+            Limit("lines_with_end_mark", low=0.12),
+            Limit("short_lines", high=0.67),
+            Limit("repeated_line_chars", high=0.01),
+            Limit("newlines_per_word", high=0.3, unit="per word"),
+        ),
+        "Penedo and others 2024, section 3.6",
+    ),
+    "bigcode": RuleSet(
+        (
+            Limit("longest_line", high=1_000, unit="characters"),
+            Limit("mean_line", high=100, unit="characters"),
+            Limit("alphanumeric", low=0.25),
+            Limit("comments", 0.01, 0.80),
+        ),
+        "Kocetkov and others 2022, Li and others 2023 (StarCoder); comments: whole lines and docstrings",
+    ),
+}
+
+# What is cut, per kind: (rule set, names of its scores). Web rules cut only what was written for the web.
+CUTS: dict[str, tuple[str, ...]] = {
+    "book": (),
+    "wiki": (),
+    "code": ("longest_line", "mean_line", "alphanumeric"),
+    "review": tuple(limit.score for limit in RULE_SETS["gopher_quality"].limits),
+}
 
 REASONS = {
     "undecodable": "no codec turns its bytes into text",
@@ -38,13 +155,18 @@ REASONS = {
     "too_short": "shorter than its kind's minimum",
     "redirect": "a Wikipedia page that only points to another",
     "not_an_article": "a talk, help or project page of Wikipedia",
-    "other_language": "the dump says it is not in English",
+    "other_language": "not in English: the dump or the language model says so",
     "disambiguation": "a Wikipedia page that only lists other pages",
     "generated": "code that says a program wrote it",
-    "long_line": "code with a line so long that it must be data",
     "does_not_parse": "code that Python cannot parse",
+    "c4": "fails a rule of C4",
+    "gopher_quality": "fails a quality rule of Gopher",
+    "gopher_repetition": "fails a repetition rule of Gopher",
+    "fineweb": "fails a rule of FineWeb",
+    "bigcode": "code with lines so long, or so few letters, that it must be data",
     "exact_duplicate": "the same text as another document, white space apart",
     "near_duplicate": "shares most word runs with a longer document",
+    "contaminated": "holds an evaluation text of notebooks 04 and 05",
 }
 
 

@@ -9,6 +9,8 @@ import sys
 BENCHMARKS = {
     "journal": "what starting a run and logging a number cost (a minute)",
     "watch": "what watching a training costs (a minute)",
+    "clean_speed": "how fast cleaning is, beside datatrove (five minutes, and half a gigabyte at the first call)",
+    "clean_effect": "what cleaning does to a small model, five seeds an arm (six minutes)",
     "spread": "how far apart runs are that differ in nothing but the seed (five runs of a notebook)",
 }
 
@@ -17,7 +19,7 @@ def main(arguments: list[str]) -> int:
     if not arguments or arguments[0] not in BENCHMARKS:
         print('usage: make bench ARGS="NAME [options]"\n')
         for name, what in BENCHMARKS.items():
-            print(f"  {name:10} {what}")
+            print(f"  {name:12} {what}")
         return 2 if arguments else 0
     return importlib.import_module(f"tests.bench.{arguments[0]}").main(arguments[1:])
 

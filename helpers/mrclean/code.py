@@ -1,0 +1,46 @@
+"""Steps for code: licence headers, files that a program wrote, files that do not parse."""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from dataclasses import replace
+
+from .document import Document, Drop, Keep
+from .rules import value
+
+_GENERATED = re.compile(r"^#.*\b(?:generated (?:by|from)|auto-?generated|do not edit)\b", re.I)
+_LICENCE = re.compile(r"copyright|licen[cs]e|SPDX-", re.I)
+
+
+def generated(document: Document) -> Keep | Drop:
+    for line in document.text.splitlines()[: int(value("code_generated_lines"))]:
+        if _GENERATED.match(line):
+            return Drop("generated", line)
+    return Keep(document)
+
+
+def licence_header(document: Document) -> Keep | Drop:
+    """A leading block of comments that speaks of a licence goes into `licence`; a ``#!`` or coding line stays."""
+    lines = document.text.splitlines(keepends=True)
+    start = 0
+    while start < min(2, len(lines)) and re.match(r"#!|#.*coding[:=]", lines[start]):
+        start += 1
+    end = start
+    while end < len(lines) and (lines[end].startswith("#") or not lines[end].strip()):
+        end += 1
+    header = "".join(lines[start:end])
+    if not _LICENCE.search(header):
+        return Keep(document)
+    return Keep(replace(document, text="".join(lines[:start] + lines[end:]), licence=header.strip()))
+
+
+def does_not_parse(document: Document) -> Keep | Drop:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an old escape sequence is no reason to complain, or to drop
+            ast.parse(document.text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return Drop("does_not_parse", f"{type(error).__name__}: {error}")
+    return Keep(document)

@@ -1,0 +1,131 @@
+"""How fast is cleaning, beside datatrove on the same documents? And do the recorded decisions of datatrove still hold?
+
+datatrove pins other versions than this project, so it lives in an environment of its own below artifacts/peers, made at
+the first call (half a gigabyte). The two run in turns, one process each and one core each, on the same documents.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from helpers import journal, mrclean, paths, profile
+from helpers.journal.markdown import number
+from tests import peers
+
+ROUNDS = 5
+SAMPLE_BYTES = 1_200_000  # datatrove takes about ten seconds for it
+OURS = """
+import json, sys, time
+from helpers.mrclean import dedup, scores
+texts = json.load(open(sys.argv[1]))
+def quality(text): scores.measure(text)
+def minhash(text): dedup.signature(dedup.shingles(text), 112)
+seconds = {}
+for name, work in (("filters", quality), ("minhash", minhash)):
+    work("warm up. " * 100)
+    began = time.perf_counter()
+    for text in texts:
+        work(text)
+    seconds[name] = time.perf_counter() - began
+print(json.dumps(seconds))
+"""
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="make bench ARGS=clean_speed", description=__doc__.splitlines()[0])
+    parser.add_argument("--record", action="store_true", help="write datatrove's decisions to tests/peers/ anew")
+    options = parser.parse_args(arguments)
+    python = peers.environment("datatrove")
+    documents = peers.oracle_documents()
+    decisions = peers.datatrove_decisions(python, documents)
+    if options.record:
+        peers.record_decisions(documents, decisions)
+    recorded = peers.recorded_decisions()
+    different = [id for id in recorded["decisions"] if recorded["decisions"][id] != decisions["decisions"].get(id)]
+    if different:
+        raise SystemExit(
+            f"error: datatrove decides otherwise than recorded about {different[:5]}; --record writes anew"
+        )
+
+    run = journal.start("bench_clean_speed", config={"rounds": ROUNDS, "sample_bytes": SAMPLE_BYTES})
+    run.predict("filters_ratio", 10, unit="", kind="timing")
+    run.predict("minhash_ratio", 8, unit="", kind="timing")
+    for kind, guess in {"book": 1.2, "wiki": 1.2, "code": 0.8}.items():
+        run.predict(f"pipeline_{kind}", guess, unit="MB/s", kind="timing")
+    texts = sample(documents)
+    megabytes = sum(len(text.encode()) for text in texts) / 1e6
+    rounds = {name: [] for name in ("filters", "minhash")}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "texts.json"
+        path.write_text(json.dumps(texts))
+        for turn in range(ROUNDS):
+            theirs = [python, str(peers.FOLDER / "datatrove_speed.py")]
+            commands = {"ours": [sys.executable, "-c", OURS], "datatrove": theirs}
+            order = ("ours", "datatrove") if turn % 2 == 0 else ("datatrove", "ours")
+            seconds = {who: alone([*commands[who], str(path)]) for who in order}
+            for name in rounds:
+                rounds[name].append({who: megabytes / seconds[who][name] for who in seconds})
+            print(f"round {turn + 1}: " + ", ".join(f"{n} {r[-1]['ours']:.2f} / {r[-1]['datatrove']:.3f} MB/s"
+                                                    for n, r in rounds.items()), flush=True)  # fmt: skip
+    for name, both in rounds.items():
+        ratios = [r["ours"] / r["datatrove"] for r in both]
+        run.log(**{f"{name}_ours": statistics.median(r["ours"] for r in both),
+                   f"{name}_datatrove": statistics.median(r["datatrove"] for r in both)},
+                unit="MB/s", better="higher", kind="timing")  # fmt: skip
+        run.log(**{f"{name}_ratio": statistics.median(ratios), f"{name}_ratio_smallest": min(ratios)},
+                unit="", better="higher", kind="timing")  # fmt: skip
+        run.note(f"{name}, ratio round by round: {', '.join(map(number, ratios))}.")
+    pipeline(run)
+    run.finish(
+        verdict="On one core and the same documents, all scores together take {filters_ours:.1f} MB/s against "
+        "{filters_datatrove:.2f} for datatrove's quality and repetition filters ({filters_ratio:.0f} times, at least "
+        "{filters_ratio_smallest:.0f}), MinHash with shingling {minhash_ours:.1f} against {minhash_datatrove:.2f} "
+        "({minhash_ratio:.0f} times). The whole pipeline reads {pipeline_book:.2f} MB/s of books, {pipeline_wiki:.2f} "
+        "of wikitext and {pipeline_code:.2f} of code.",
+        decision="datatrove {version} decides as recorded; tests/test_peers.py holds this project against that.",
+        version=recorded["version"],
+    )  # fmt: skip
+    return 0
+
+
+def pipeline(run) -> None:
+    """MB/s of raw bytes through all steps and both searches for duplicates, on one core: the median of three."""
+    documents = mrclean.read_sources(profile.load().clean)
+    evaluation = mrclean.evaluation_texts()
+    speeds = {"book": [], "wiki": [], "code": []}
+    for _ in range(3):
+        for kind, found in speeds.items():
+            of_kind = [d for d in documents if d.kind == kind]
+            began = time.perf_counter()
+            mrclean.clean(of_kind, evaluation)
+            found.append(sum(d.bytes_in for d in of_kind) / 1e6 / (time.perf_counter() - began))
+    for kind, found in speeds.items():
+        run.log(**{f"pipeline_{kind}": statistics.median(found)}, unit="MB/s", better="higher", kind="timing")
+        run.note(f"pipeline, {kind}, three times: {', '.join(map(number, found))} MB/s.")
+
+
+def sample(documents: list[dict]) -> list[str]:
+    """Whole documents of every kind, in a fixed order, until there are enough bytes."""
+    texts, size = [], 0
+    for document in documents:
+        if size < SAMPLE_BYTES:
+            texts.append(document["text"])
+            size += len(document["text"].encode())
+    return texts
+
+
+def alone(command: list[str]) -> dict[str, float]:
+    """Seconds by name, as the process prints them on its last line; one thread."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=paths.ROOT, env=environment, check=False)
+    if done.returncode:
+        raise SystemExit(f"error: {command[0]} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
