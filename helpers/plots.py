@@ -68,6 +68,26 @@ def label_line(ax, x, y, text: str, color: str | None = None, dy: float = 0.0) -
     )
 
 
+def histograms(ax, groups: dict[str, list], bounds, log: bool = False, bins: int = 24) -> None:
+    """Outlined histograms of several groups over common bins, each summing to 1, with a dashed line at every bound.
+
+    `log` is for counts that span decades: logarithmic bins from 1 on, and a bin for what is smaller.
+    """
+    import numpy as np
+
+    everything = np.concatenate([np.asarray(values, float) for values in groups.values()] + [np.asarray(bounds, float)])
+    low, high = everything.min(), everything.max()
+    edges = np.linspace(low, high if high > low else low + 1, bins + 1)
+    if log:
+        edges = np.concatenate([[0], np.geomspace(1, max(high, 10), bins)])
+        ax.set_xscale("symlog", linthresh=1)
+    for (name, values), color in zip(groups.items(), ("blue", "orange", "green", "pink"), strict=False):
+        weights = np.full(len(values), 1 / max(1, len(values)))
+        ax.hist(values, edges, weights=weights, histtype="step", color=COLORS[color], label=name, linewidth=1.4)
+    for bound in bounds:
+        ax.axvline(bound, color=COLORS["black"], linestyle="--", linewidth=1.2)
+
+
 def png(fig) -> bytes:
     """The figure as PNG. No software version, no date: unchanged data gives unchanged bytes."""
     buffer = io.BytesIO()

@@ -138,7 +138,7 @@ def test_split_leaks_nothing(result):
 
 def test_a_split_that_leaks_is_noticed(result):
     sides = mrclean.split(result, CONFIG.val_fraction)
-    pair = next((a, b) for share, a, b in result.closest["code"] if 0.3 <= share < 0.8)
+    pair = next((a, b) for share, _, a, b in result.closest["code"] if 0.3 <= share < 0.8)
     moved = {"train": [d for d in result.kept if d.id != pair[0]], "val": [d for d in result.kept if d.id == pair[0]]}
     assert not mrclean.straddling(result, sides)
     assert pair in [(a, b) for _, a, b in mrclean.straddling(result, moved)]
@@ -417,8 +417,9 @@ def test_generated_broken_and_machine_made_code_is_dropped():
     assert reason(code.generated, about, kind="code") is None  # speaks about generated code
     assert reason(code.does_not_parse, "def f(:\n", kind="code") == "does_not_parse"
     assert reason(code.does_not_parse, "x = '\\d'\n", kind="code") is None  # an old escape is only a warning
-    assert reason(scores.score, "x = '" + "a" * 1000 + "'", kind="code") == "bigcode"
-    assert reason(scores.score, "x = '" + "a" * 1000 + "'", kind="book") is None  # a long line of prose is a paragraph
+    data = "x = '" + "a" * 1000 + "'"
+    assert reason(scores.cut, data, kind="code", scores=scores.measure(data)) == "bigcode"
+    assert reason(scores.cut, data, kind="book", scores=scores.measure(data)) is None  # in prose, a paragraph
 
 
 # ---- what is shown ---------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import time
 
 from .. import course, sources
 from .. import profile as profiles
-from ..paths import journal_dir, read_json, sha256
+from ..paths import ROOT, journal_dir, read_json, sha256
 from . import changes, markdown, metrics, provenance, render
 from . import record as store
 from .record import JournalError
@@ -114,9 +114,26 @@ def compare(*runs):
     return comparison.compare(*runs)
 
 
-def table(rows: list, headers: list[str]) -> None:
-    """Show rows as a small table; every cell is escaped."""
-    show_markdown(markdown.table(rows, headers))
+def table(rows: list, headers: list[str], folded: str = "") -> None:
+    """Show rows as a table; every cell is escaped. With `folded`, a line of that text opens it."""
+    text = markdown.table(rows, headers)
+    if folded:
+        text = f"<details><summary>{markdown.escape(folded)}</summary>\n\n{text}\n</details>"
+    show_markdown(text)
+
+
+def benchmark(name: str, profile: str) -> dict | None:
+    """The newest finished record of a benchmark: this workspace's, else the committed one; None when there is none.
+
+    Benchmarks take too long for a notebook, so it shows their records. ``FRESH=1`` measures again, here and now.
+    """
+    if os.environ.get("FRESH") == "1":
+        import subprocess
+        import sys
+
+        command = [sys.executable, "-m", "tests.bench", name.removeprefix("bench_")]
+        subprocess.run(command, cwd=ROOT, env={**os.environ, "FRESH": "0", "PROFILE": profile}, check=True)
+    return store.latest(name, profile) or store.latest(name, profile, ROOT / "journal")
 
 
 def predicted_seconds(notebook: str, profile: str) -> float | None:

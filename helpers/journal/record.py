@@ -78,9 +78,9 @@ def write(folder: Path, record: dict) -> None:
     write_json(folder / "run.json", plain(record))
 
 
-def all_records() -> list[dict]:
-    """Every record, oldest first (run ids begin with the time)."""
-    return [read_json(path) for path in sorted(journal_dir().glob("runs/*/run.json"))]
+def all_records(journal: Path | None = None) -> list[dict]:
+    """Every record of this workspace's journal (or of another), oldest first: run ids begin with the time."""
+    return [read_json(path) for path in sorted((journal or journal_dir()).glob("runs/*/run.json"))]
 
 
 def find(name: str) -> dict:
@@ -107,11 +107,10 @@ def folder_of(record: dict) -> Path:
     return here if here.is_dir() else ROOT / "journal" / "runs" / record["run_id"]
 
 
-def latest(notebook: str, profile: str) -> dict | None:
+def latest(notebook: str, profile: str, journal: Path | None = None) -> dict | None:
     """The newest finished record of a notebook in a profile."""
-    fitting = [
-        r for r in all_records() if r["notebook"] == notebook and r["profile"] == profile and r["status"] == "finished"
-    ]
+    wanted = {"notebook": notebook, "profile": profile, "status": "finished"}
+    fitting = [r for r in all_records(journal) if all(r[name] == value for name, value in wanted.items())]
     return fitting[-1] if fitting else None
 
 

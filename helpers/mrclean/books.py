@@ -12,7 +12,9 @@ _KEY_VALUE = re.compile(r"\w+ ?= ?\S|\[.+\]$")
 
 
 def not_text(document: Document) -> Keep | Drop:
-    lines = [line for line in document.text.splitlines() if line.strip()]
+    lines = [line for line in document.text.splitlines() if line and not line.isspace()]
+    if document.text.count("=") + document.text.count("[") <= len(lines) / 2:
+        return Keep(document)  # most texts, without a look at each line
     keyed = sum(bool(_KEY_VALUE.match(line)) for line in lines)
     if lines and keyed > len(lines) / 2:
         return Drop("not_text", lines[0])
@@ -50,7 +52,11 @@ _INDEX = re.compile(r"^INDEX(?: TO .*)?\.?$", re.M)
 
 def apparatus(document: Document) -> Keep | Drop:
     """What an edition adds and a reader skips: transcriber's notes, marks left by them, the index at the back."""
-    text = _NOISE_LINE.sub("", _TRANSCRIBER.sub("", document.text))
+    text = document.text
+    if "transcriber" in text.lower():
+        text = _TRANSCRIBER.sub("", text)
+    if "@@@" in text:
+        text = _NOISE_LINE.sub("", text)
     for match in _INDEX.finditer(text):
         if text.count("\n", 0, match.start()) > value("index_from") * text.count("\n"):
             text = text[: match.start()]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 import numpy as np
 
 from .document import Document, Drop, Keep, Step
 from .rules import value
-
-_WORD = re.compile(r"[^\W_]+")
+from .words import plain_words
 
 
 class EvaluationTexts:
@@ -28,7 +26,7 @@ class EvaluationTexts:
         self.texts = list(texts)
         self.too_short = 0
         for number, text in enumerate(self.texts):
-            found = _WORD.findall(text.casefold())
+            found = plain_words(text)
             n = min(len(found), self.words)
             self.too_short += n < self.min_words
             if n >= self.min_words:
@@ -40,7 +38,7 @@ class EvaluationTexts:
 
     def find(self, text: str) -> tuple[int, str] | None:
         """(number of the evaluation text, the words they share), for the first run that `text` holds, else None."""
-        found = _WORD.findall(text.casefold())
+        found = plain_words(text)
         for start in self._candidates(found):
             for n in self.lengths:
                 run = tuple(found[start : start + n])
@@ -52,9 +50,8 @@ class EvaluationTexts:
         size = len(found) - self.min_words + 1
         if size < 1 or not len(self._heads):
             return []
-        numbers: dict[str, int] = {}
-        order = np.array([numbers.setdefault(word, len(numbers)) for word in found], np.int64)
-        hashes = np.array([_word_hash(word) for word in numbers], np.int64)[order]
+        # Only a filter before an exact comparison, and never stored: Python's own hash will do.
+        hashes = np.fromiter(map(hash, found), np.int64, len(found))
         head = np.zeros(size, np.int64)
         for k in range(self.min_words):
             head = head * _FACTOR + hashes[k : k + size]
@@ -65,16 +62,11 @@ class EvaluationTexts:
 _FACTOR = np.int64(6364136223846793005)
 
 
-def _word_hash(word: str) -> int:
-    # Only a filter before an exact comparison, and never stored: Python's own hash will do.
-    return hash(word)
-
-
 def _hash(words: tuple[str, ...]) -> int:
     with np.errstate(over="ignore"):
         total = np.int64(0)
         for word in words:
-            total = total * _FACTOR + np.int64(_word_hash(word))
+            total = total * _FACTOR + np.int64(hash(word))
     return int(total)
 
 

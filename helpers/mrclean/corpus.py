@@ -49,7 +49,7 @@ def straddling(result: Result, sides: dict[str, list[Document]]) -> list[tuple[f
     in_train = {d.id for d in sides["train"]}
     found = [(1.0, both, both) for both in sorted(in_val & in_train)]
     for kind, pairs in result.closest.items():
-        for share, a, b in pairs:
+        for share, _, a, b in pairs:
             if share >= value(f"{kind}_same_side") and (
                 (a in in_val and b in in_train) or (a in in_train and b in in_val)
             ):

@@ -7,15 +7,16 @@ similarity (shared ones over all) or by their containment (shared ones over the 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 from .rules import value
+from .words import numbered, plain_words
 
-_WORD = re.compile(r"[^\W_]+")
 _SEED = 20  # of the MinHash functions; another one finds other pairs near the threshold
 
 
@@ -30,21 +31,22 @@ def shingles(text: str, words: int | None = None) -> np.ndarray:
     Shorter texts have one shingle: all of their words.
     """
     n = words or int(value("shingle_words"))
-    numbers: dict[str, int] = {}
-    order = [numbers.setdefault(word, len(numbers)) for word in _WORD.findall(text.casefold())]
-    if not order:
+    distinct, order = numbered(plain_words(text))
+    if not distinct:
         return np.zeros(0, np.uint64)
-    # hash() is salted per process; blake2b gives the same numbers on every machine.
-    digests = b"".join(
-        hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest() for word in numbers
-    )
-    hashes = np.frombuffer(digests, "<u8").astype(np.uint64)[order]
+    hashes = np.frombuffer(b"".join(map(_word_hash, distinct)), "<u8").astype(np.uint64)[order]
     n = min(n, len(hashes))
     run = np.zeros(len(hashes) - n + 1, np.uint64)
     for k in range(n):  # a polynomial in the word hashes; uint64 arrays wrap around silently
         run = run * np.uint64(0x9E3779B97F4A7C15) + hashes[k : len(hashes) - n + 1 + k]
         run ^= run >> np.uint64(29)
     return np.unique(run)
+
+
+@lru_cache(maxsize=2**18)
+def _word_hash(word: str) -> bytes:
+    # hash() is salted per process; blake2b gives the same numbers on every machine.
+    return hashlib.blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
 def jaccard(a: np.ndarray, b: np.ndarray) -> float:
@@ -59,17 +61,15 @@ def jaccard(a: np.ndarray, b: np.ndarray) -> float:
 def signature(shingles: np.ndarray, size: int) -> np.ndarray:
     """(size,) uint32: the largest value of each of `size` hash functions over the shingles.
 
-    Two sets agree in one place with a probability equal to their Jaccard similarity. Function i is ``odd_i * x + b_i``
-    modulo 2^32 of the upper half of a shingle, which is well mixed already.
+    Two sets agree in one place with a probability equal to their Jaccard similarity. Function i is ``odd_i * x``
+    modulo 2^32, another order of all numbers, of the upper half of a shingle, which is well mixed already.
     """
-    chance = np.random.default_rng(_SEED)
-    odd = chance.integers(0, 2**31, size, np.uint32) * np.uint32(2) + np.uint32(1)
-    add = chance.integers(0, 2**32, size, np.uint32)
+    odd = np.random.default_rng(_SEED).integers(0, 2**31, size, np.uint32) * np.uint32(2) + np.uint32(1)
     half = (shingles >> np.uint64(32)).astype(np.uint32)
-    result = np.zeros(size, np.uint32)
+    result, product = np.zeros(size, np.uint32), np.empty_like(half)
     if len(half):
         for i in range(size):  # one function at a time stays in the cache, where a (size, n) table would not
-            result[i] = (half * odd[i] + add[i]).max()
+            result[i] = np.multiply(half, odd[i], out=product).max()
     return result
 
 
@@ -127,6 +127,15 @@ def near_duplicates(pairs: dict[tuple[int, int], float], sizes: list[int]) -> di
         else:
             survivors.add(i)
     return dropped
+
+
+class Pair(NamedTuple):
+    """Two documents and what they share."""
+
+    containment: float  # of the smaller set of shingles
+    jaccard: float
+    first: str  # ids
+    second: str
 
 
 # ---- what must stay together -----------------------------------------------------------------------------------------

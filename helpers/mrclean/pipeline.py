@@ -16,7 +16,8 @@ from .document import KINDS, Document, Drop, Keep, Step
 from .private import excerpt
 from .rules import REASONS, value
 
-# One list per kind, run in this order. Cheap refusals come first; what is cut last decides what is too short.
+# One list per kind, run in this order. Cheap refusals come first; what is cut last decides what is too short. Then, for
+# all kinds: exact duplicates, scores, near duplicates, evaluation texts. What costs most sees the fewest documents.
 STEPS: dict[str, tuple[Step, ...]] = {
     "book": (
         steps.decode,
@@ -30,7 +31,6 @@ STEPS: dict[str, tuple[Step, ...]] = {
         steps.trim,
         steps.too_short,
         steps.language,
-        scores.score,
     ),
     "wiki": (
         steps.decode,
@@ -46,7 +46,6 @@ STEPS: dict[str, tuple[Step, ...]] = {
         steps.trim,
         steps.too_short,
         steps.language,
-        scores.score,
     ),
     "code": (
         steps.decode,
@@ -57,7 +56,6 @@ STEPS: dict[str, tuple[Step, ...]] = {
         private.private_data,
         steps.trim,
         steps.too_short,
-        scores.score,
     ),
     "review": (
         steps.decode,
@@ -68,7 +66,6 @@ STEPS: dict[str, tuple[Step, ...]] = {
         steps.trim,
         steps.too_short,
         steps.language,
-        scores.score,
     ),
 }
 
@@ -106,9 +103,9 @@ class Result:
     """Clean documents, everything that was dropped, and the account.
 
     `cluster` maps the id of a kept document to the id of the first document it must stay together with.
-    `closest` maps each kind to the pairs (containment, id, id) of documents that share word runs, largest first.
+    `closest` maps each kind to the pairs of documents that share word runs, the largest containment first.
     `similar` maps each kind to the near duplicates that MinHash-LSH found: {(id, id): Jaccard}.
-    `scores` has those of every document that was scored, dropped later or not.
+    `scores` has those of every distinct document that got through the steps, whether it was dropped later or not.
     """
 
     kept: list[Document]
@@ -116,7 +113,7 @@ class Result:
     edited: set[str] = field(default_factory=set)  # ids of documents whose text a step changed
     edits: list[Edit] = field(default_factory=list)
     cluster: dict[str, str] = field(default_factory=dict)
-    closest: dict[str, list[tuple[float, str, str]]] = field(default_factory=dict)
+    closest: dict[str, list[dedup.Pair]] = field(default_factory=dict)
     similar: dict[str, dict[tuple[str, str], float]] = field(default_factory=dict)
     scores: dict[str, dict[str, float]] = field(default_factory=dict)
     account: dict[tuple[str, str], dict] = field(default_factory=dict)  # (source, kind) -> account.summary
@@ -155,30 +152,35 @@ def clean(documents: Iterable[Document], evaluation: EvaluationTexts | None = No
         raise ValueError(f"document ids must be unique; given twice: {[i for i, n in ids.items() if n > 1][:3]}")
     if unknown := sorted({d.kind for d in documents} - set(STEPS)):
         raise ValueError(f"documents of unknown kind {', '.join(unknown)}; there are {', '.join(STEPS)}")
-    of_kind = {kind: (*steps, contaminated(evaluation)) if evaluation else steps for kind, steps in STEPS.items()}
+    last = (contaminated(evaluation),) if evaluation else ()
     result = Result(kept=[], dropped=[])
     for kind in KINDS:
         arrived = [d for d in documents if d.kind == kind]
-        through = [d for d in (_through_steps(d, of_kind[kind], result) for d in arrived) if d is not None]
-        result.scores.update((d.id, d.scores) for d in through)
-        unique = _without_exact_duplicates(through, result)
-        survivors = _without_near_duplicates(kind, unique, result)
+        unique = _without_exact_duplicates(_through(arrived, STEPS[kind], result), result)
+        scored = _through(unique, (scores.score,), result)
+        result.scores.update((d.id, d.scores) for d in scored)
+        passed = _through(scored, (scores.cut,), result)
+        survivors = _through(_without_near_duplicates(kind, passed, result), last, result)
         result.kept += survivors
         for source in sorted({d.source for d in arrived}):
             parts = ([d for d in part if d.source == source] for part in (arrived, survivors))
-            order = [step.__name__ for step in of_kind[kind]] + ["exact_duplicates", "near_duplicates"]
-            lines = sorted(result.lines[source, kind].values(), key=lambda line: order.index(line.step))
+            lines = list(result.lines[source, kind].values())
             result.account[source, kind] = account.summary(lines, *parts, result.edited)
     result.hashes = {
         "input": account.documents_hash(documents),
-        "config": account.config_hash(of_kind),
+        "config": account.config_hash(STEPS),
         "output": account.documents_hash(result.kept),
     }
     return result
 
 
-def _through_steps(document: Document, of_kind: tuple[Step, ...], result: Result) -> Document | None:
-    for step in of_kind:
+def _through(documents: list[Document], steps: tuple[Step, ...], result: Result) -> list[Document]:
+    kept = (_through_steps(document, steps, result) for document in documents)
+    return [document for document in kept if document is not None]
+
+
+def _through_steps(document: Document, steps: tuple[Step, ...], result: Result) -> Document | None:
+    for step in steps:
         began = time.perf_counter()
         answer = step(document)
         seconds = time.perf_counter() - began
@@ -200,8 +202,6 @@ def _drop(document: Document, step: str, drop: Drop, result: Result) -> None:
         raise RuntimeError(f"step {step} dropped {document.id} for {drop.reason!r}, which rules.REASONS does not list")
     facts = document.id, document.kind, document.source, document.title
     result.dropped.append(Dropped(*facts, step, drop.reason, excerpt(drop.evidence), document.bytes_in))
-    if document.scores:
-        result.scores[document.id] = document.scores
 
 
 def _first_change(before: Document, after: Document, step: str) -> Edit:
@@ -242,7 +242,8 @@ def _without_near_duplicates(kind: str, documents: list[Document], result: Resul
     linked = contained[np.ix_(left, left)] >= value(f"{kind}_same_side")
     for k, root in zip(left, dedup.clusters(linked), strict=True):
         result.cluster[documents[k].id] = documents[left[root]].id
-    result.closest[kind] = _closest(contained, documents, value(f"{kind}_same_side"))
+    sizes = np.array([len(s) for s in sets])
+    result.closest[kind] = _closest(contained, sizes, documents, value(f"{kind}_same_side"))
     # The time belongs to all documents together; each source is given its share by size.
     total = sum(map(account.size, documents))
     per_byte = (time.perf_counter() - began) / max(1, total)
@@ -257,9 +258,15 @@ def _without_near_duplicates(kind: str, documents: list[Document], result: Resul
     return [documents[k] for k in left]
 
 
-def _closest(contained: np.ndarray, documents: list[Document], limit: float) -> list[tuple[float, str, str]]:
+def _closest(contained: np.ndarray, sizes: np.ndarray, documents: list[Document], limit: float) -> list[dedup.Pair]:
     """Every pair from `limit` on, and at least the `CLOSEST` most similar: a large corpus has millions of pairs."""
     i, j = np.triu_indices(len(documents), k=1)
     shares = contained[i, j]
     best = np.argsort(-shares, kind="stable")[: max(CLOSEST, int((shares >= limit).sum()))]
-    return [(float(shares[k]), documents[i[k]].id, documents[j[k]].id) for k in best if shares[k] > 0]
+    pairs = []
+    for a, b, share in zip(i[best], j[best], shares[best], strict=True):
+        if share > 0:
+            shared = share * min(sizes[a], sizes[b])
+            similarity = shared / (sizes[a] + sizes[b] - shared)
+            pairs.append(dedup.Pair(float(share), float(similarity), documents[a].id, documents[b].id))
+    return pairs

@@ -15,6 +15,7 @@ import numpy as np
 
 from .document import Document, Drop, Keep
 from .rules import CUTS, RULE_SETS
+from .words import numbered
 
 # spaCy's English rules as far as they change a score: 's and n't are words, marks at the ends of a word are words, and
 # marks inside one join it ("o'er", "foo(bar", "3,000") unless they divide two words ("and/or", "well-known").
@@ -38,6 +39,10 @@ _END_MARKS = (".", "?", "!", "…", "。", "？", "！", "．")
 _SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…]++[\"')\]]*+\s++\S")  # possessive: never tried twice
 _CITATION = re.compile(r"\[\d*]|\[edit]|\[citation needed]")
 _POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
+_BULLET = re.compile(r"^[^\S\n]*[•-]", re.M)
+_LAST_ELLIPSIS = re.compile(r"(?:\.\.\.|…)[^\S\n]*$", re.M)
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
+_ASCII_MARKS = bytes(i for i in range(128) if not chr(i).isalnum())
 _COMMENT_LINE = re.compile(r"^[ \t]*#.*$", re.M)
 _DOCSTRING = re.compile(r'^[ \t]*[rR]?("""|\'\'\')(?:.|\n)*?\1', re.M)
 
@@ -53,15 +58,19 @@ def failed(scores: dict[str, float], rule_set: str) -> str:
 
 
 def score(document: Document) -> Keep | Drop:
-    """Measures the document and drops it when its kind is cut by a rule that it fails."""
-    scores = {**document.scores, **measure(document.text)}
+    """Gives the document its scores, by the names of the rule sets; drops nothing."""
+    return Keep(replace(document, scores={**document.scores, **measure(document.text)}))
+
+
+def cut(document: Document) -> Keep | Drop:
+    """Drops a scored document that fails a rule by which its kind is cut."""
     for name, rule_set in RULE_SETS.items():
         for limit in rule_set.limits:
-            if limit.score in CUTS[document.kind] and not limit.passes(scores):
+            if limit.score in CUTS[document.kind] and not limit.passes(document.scores):
                 bounds = f"{limit.low:g} to {limit.high:g} {limit.unit}".replace("-inf to", "at most")
-                evidence = f"{limit.score} is {scores[limit.score]:.4g}, limit {bounds.replace('to inf', 'or more')}"
-                return Drop(name, f"{evidence}: {document.text}")
-    return Keep(replace(document, scores=scores))
+                found = f"{limit.score} is {document.scores[limit.score]:.4g}"
+                return Drop(name, f"{found}, limit {bounds.replace('to inf', 'or more')}: {document.text}")
+    return Keep(document)
 
 
 def words(text: str) -> list[str]:
@@ -76,16 +85,14 @@ def words(text: str) -> list[str]:
 
 def _numbered(text: str) -> tuple[list[str], np.ndarray]:
     """(distinct words, their numbers in the order of the text). Each distinct string between blanks is split once."""
-    numbers: dict[str, int] = {}
-    order = np.array([numbers.setdefault(chunk, len(numbers)) for chunk in text.split()], np.int64)
-    vocabulary: dict[str, int] = {}
-    split = [[vocabulary.setdefault(word, len(vocabulary)) for word in _WORDS.findall(chunk)] for chunk in numbers]
-    sizes = np.array([len(ids) for ids in split], np.int64)
-    flat = np.array([i for ids in split for i in ids], np.int64)
+    chunks, order = numbered(text.split())
+    split = list(map(_WORDS.findall, chunks))
+    sizes = np.fromiter(map(len, split), np.int64, len(split))
+    vocabulary, flat = numbered([word for words in split for word in words])
     begins, taken = np.cumsum(sizes) - sizes, sizes[order]
     # Position k of the text is word k - (words before its chunk) of that chunk.
     at = np.repeat(begins[order] - (np.cumsum(taken) - taken), taken) + np.arange(taken.sum())
-    return list(vocabulary), flat[at]
+    return vocabulary, flat[at]
 
 
 def _share(part: float, whole: float) -> float:
@@ -126,8 +133,8 @@ def _words_and_repetition(text: str) -> dict[str, float]:
         "mean_word_length": _share(sum(len(word) * n for word, n in real.items()), n_real),
         "hashes_per_word": _share(text.count("#"), total),
         "ellipses_per_word": _share(text.count("...") + text.count("…"), total),
-        "bullet_lines": _share(sum(line.lstrip().startswith(("•", "-")) for line in lines), len(lines)),
-        "ellipsis_lines": _share(sum(line.rstrip().endswith(("...", "…")) for line in lines), len(lines)),
+        "bullet_lines": _share(len(_BULLET.findall(text)), len(lines)),
+        "ellipsis_lines": _share(len(_LAST_ELLIPSIS.findall(text)), len(lines)),
         "words_with_a_letter": _share(sum(n for word, n in real.items() if any(map(str.isalpha, word))), total),
         "stop_words": sum(word in counts for word in _STOP_WORDS),
         "newlines_per_word": _share(text.count("\n"), total),
@@ -222,6 +229,13 @@ def _bigcode(text: str) -> dict[str, float]:
     return {
         "longest_line": max(lengths),
         "mean_line": sum(lengths) / len(lengths),
-        "alphanumeric": _share(sum(map(str.isalnum, text)), len(text)),
+        "alphanumeric": _share(_alphanumeric(text), len(text)),
         "comments": _share(comments, len(text)),
     }
+
+
+def _alphanumeric(text: str) -> int:
+    """Letters and digits; the ASCII ones are counted by deleting all others, which is ten times as fast as asking."""
+    ascii_only = text.encode("ascii", "ignore")
+    others = "" if text.isascii() else "".join(_NOT_ASCII.findall(text))
+    return len(ascii_only.translate(None, _ASCII_MARKS)) + sum(map(str.isalnum, others))

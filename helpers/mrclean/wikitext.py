@@ -27,6 +27,9 @@ _COMMENT = re.compile(r"<!--(?:(?!<!--).)*?-->", re.S)
 # Written "<ref name=x />" or "<ref>…</ref>"; one never holds another, so the shortest span is the right one.
 _REFERENCE = re.compile(r"<ref(?:\s[^<>]*)?/>|<ref(?:\s[^<>]*)?>(?:(?!<ref[\s>]).)*?</ref\s*>", re.S | re.I)
 _PLAIN_LINK = re.compile(r"\[\[([^\[\]{}|<>\n]+)(?:\|([^\[\]{}|<>\n]*))?\]\]")
+_BRACE_PAIR = re.compile(r"(\{\{|\}\})")
+_TEMPLATE_NAME = re.compile(r"[^{}<>\[\]\n|#]+")  # anything else, and triple braces, is for the parser to judge
+_HEADING = re.compile(r"^(={2,6})([^=\n]+)\1[ \t]*$", re.M)
 _SKIPPED_LINKS = re.compile(r"\s*:?(?:file|image|category|media|[a-z]{2,3}(?:-[a-z]+)*)\s*:", re.I)
 
 
@@ -66,6 +69,7 @@ def plain_text(wikitext: str) -> str:
     # References are a third of an article, links the most frequent mark. The parser, which takes most of the time,
     # need not see those that are plain to see; what it is given leads to the same text (tests/test_mrclean.py).
     wikitext = _PLAIN_LINK.sub(_link_text, _REFERENCE.sub("", _COMMENT.sub("", wikitext)))
+    wikitext = _without_templates(_without_link_lists(wikitext))
     text = _plain(mwparserfromhell.parse(wikitext, skip_style_tags=True))
     text = re.sub(r"'{2,5}", "", text)  # bold and italics, left as they are by skip_style_tags
     text = _without_link_sections(text)
@@ -79,6 +83,37 @@ def plain_text(wikitext: str) -> str:
 def _link_text(match: re.Match) -> str:
     title, shown = match.groups()
     return "" if _SKIPPED_LINKS.match(title) else title if shown is None else shown
+
+
+def _without_link_lists(wikitext: str) -> str:
+    """Ends the page where a section of links begins that nothing but such sections follows: a page's usual end."""
+    headings = list(_HEADING.finditer(wikitext))
+    end = len(wikitext)
+    for heading in reversed(headings):
+        if len(heading[1]) != 2 or heading[2].strip().lower() not in _LINK_SECTIONS:
+            break
+        end = heading.start()
+    return wikitext[:end]
+
+
+def _without_templates(wikitext: str) -> str:
+    """Without the outermost templates that show nothing, as long as all braces are in pairs; else unchanged."""
+    kept, depth, begin = [], 0, 0
+    pieces = _BRACE_PAIR.split(wikitext)
+    for number, piece in enumerate(pieces):
+        if piece == "{{":
+            begin = number if depth == 0 else begin
+            depth += 1
+        elif piece == "}}":
+            depth -= 1
+            if depth < 0:
+                return wikitext
+            name = pieces[begin + 1].partition("|")[0].strip()
+            if depth == 0 and (name.lower() in _SHOWN_ARGUMENTS or not _TEMPLATE_NAME.fullmatch(name)):
+                kept += pieces[begin : number + 1]
+        elif depth == 0:
+            kept.append(piece)
+    return wikitext if depth else "".join(kept)
 
 
 def _plain(code) -> str:

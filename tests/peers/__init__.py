@@ -28,7 +28,7 @@ def environment(name: str) -> str:
     if not done.exists():
         print(f"setting up {paths.relative(folder)}, once", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", str(wanted)]
+        pip = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check", "-r", str(wanted)]
         subprocess.run(pip, check=True)
         done.touch()
     return str(python)
