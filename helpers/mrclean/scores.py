@@ -36,7 +36,8 @@ _WORDS = re.compile(
 )
 _STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 _END_MARKS = (".", "?", "!", "…", "。", "？", "！", "．")
-_SENTENCE_END = re.compile(r"(?<![.!?…])[.!?…]++[\"')\]]*+\s++\S")  # possessive: never tried twice
+# Three dots do not end a sentence, for spaCy's splitter as for most readers. Possessive, so never tried twice.
+_SENTENCE_END = re.compile(r"(?<![.!?…])(?!\.\.)[.!?…]++[\"')\]]*+\s++\S")
 _CITATION = re.compile(r"\[\d*]|\[edit]|\[citation needed]")
 _POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
 _BULLET = re.compile(r"^[^\S\n]*[•-]", re.M)
@@ -58,8 +59,11 @@ def failed(scores: dict[str, float], rule_set: str) -> str:
 
 
 def score(document: Document) -> Keep | Drop:
-    """Gives the document its scores, by the names of the rule sets; drops nothing."""
-    return Keep(replace(document, scores={**document.scores, **measure(document.text)}))
+    """Gives the document its scores, by the names of the rule sets; drops nothing. Only code has comments to count."""
+    scores = {**document.scores, **measure(document.text)}
+    if document.kind != "code":
+        del scores["comments"]
+    return Keep(replace(document, scores=scores))
 
 
 def cut(document: Document) -> Keep | Drop:
