@@ -72,7 +72,8 @@ def histograms(ax, groups: dict[str, list], bounds, log: bool = False, bins: int
     """Outlined histograms of several groups over common bins, each summing to 1, with a dashed line at every bound.
 
     Colours go by the order of `groups`; an empty group keeps its colour. `log` is for counts that span decades; what is
-    below 1 is drawn at 1.
+    below 1 is drawn at 1. Else, where the bound would vanish at the left edge, what is beyond four times the bound is
+    drawn at the right one.
     """
     import numpy as np
 
@@ -82,8 +83,13 @@ def histograms(ax, groups: dict[str, list], bounds, log: bool = False, bins: int
         drawn = {name: np.maximum(values, 1) for name, values in drawn.items()}
         edges = np.geomspace(max(1, everything.min()), max(10, everything.max()), bins + 1)
         ax.set_xscale("log")
+        ax.xaxis.set_minor_formatter("")
     else:
-        edges = np.linspace(everything.min(), max(everything.max(), everything.min() + 1e-9), bins + 1)
+        if len(bounds) and 0 < max(bounds) < everything.max() / 20:
+            drawn = {name: np.minimum(values, 4 * max(bounds)) for name, values in drawn.items()}
+            everything = np.minimum(everything, 4 * max(bounds))
+        low, high = everything.min(), everything.max()
+        edges = np.linspace(low, high if high > low else low + 1, bins + 1)
     for (name, values), color in zip(drawn.items(), ("blue", "orange", "green", "pink"), strict=False):
         if len(values):
             weights = np.full(len(values), 1 / len(values))

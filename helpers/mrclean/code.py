@@ -23,17 +23,24 @@ def generated(document: Document) -> Keep | Drop:
 
 def licence_header(document: Document) -> Keep | Drop:
     """A leading block of comments that speaks of a licence goes into `licence`; a ``#!`` or coding line stays."""
-    lines = document.text.splitlines(keepends=True)
+    lines = [line + "\n" for line in document.text.split("\n")]
     start = 0
     while start < min(2, len(lines)) and re.match(r"#!|#.*coding[:=]", lines[start]):
         start += 1
-    end = start
-    while end < len(lines) and (lines[end].startswith("#") or not lines[end].strip()):
-        end += 1
-    header = "".join(lines[start:end])
-    if not _LICENCE.search(header):
+    at = end = start
+    while at < len(lines) and (lines[at].startswith("#") or not lines[at].strip()):
+        begin = at
+        while at < len(lines) and lines[at].startswith("#"):
+            at += 1
+        while at < len(lines) and not lines[at].strip():
+            at += 1
+        # Paragraph by paragraph: a comment on the code may stand below the licence.
+        if _LICENCE.search("".join(lines[begin:at])):
+            end = at
+    if end == start:
         return Keep(document)
-    return Keep(replace(document, text="".join(lines[:start] + lines[end:]), licence=header.strip()))
+    header = "".join(lines[start:end]).strip()
+    return Keep(replace(document, text="".join(lines[:start] + lines[end:])[:-1], licence=header))
 
 
 def does_not_parse(document: Document) -> Keep | Drop:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable
 
 import numpy as np
@@ -21,7 +22,7 @@ class EvaluationTexts:
 
     def __init__(self, texts: Iterable[str], words: int | None = None, min_words: int | None = None):
         self.words = words or int(value("contamination_words"))
-        self.min_words = min_words or int(value("contamination_min_words"))
+        self.min_words = min(min_words or int(value("contamination_min_words")), self.words)
         self.runs: dict[tuple[str, ...], int] = {}  # a run -> the first evaluation text that holds it
         self.texts = list(texts)
         self.too_short = 0
@@ -38,7 +39,7 @@ class EvaluationTexts:
 
     def find(self, text: str) -> tuple[int, str] | None:
         """(number of the evaluation text, the words they share), for the first run that `text` holds, else None."""
-        found = plain_words(text)
+        found = plain_words(html.unescape(text) if "&" in text else text)
         for start in self._candidates(found):
             for n in self.lengths:
                 run = tuple(found[start : start + n])

@@ -22,7 +22,7 @@ _SEED = 20  # of the MinHash functions; another one finds other pairs near the t
 
 def fingerprint(text: str) -> str:
     """sha256 of the text with every run of white space as one blank."""
-    return hashlib.sha256(" ".join(text.split()).encode("utf-8")).hexdigest()
+    return hashlib.sha256(" ".join(text.split()).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def shingles(text: str, words: int | None = None) -> np.ndarray:
@@ -111,7 +111,7 @@ def similar_pairs(sets: list[np.ndarray], threshold: float, bands: int, rows: in
 
 
 def near_duplicates(pairs: dict[tuple[int, int], float], sizes: list[int]) -> dict[int, int]:
-    """{dropped: survivor} by index. The largest document survives (the first of equals), whatever the order of input.
+    """{dropped: survivor} by index. The largest document survives, of equals the one with the smallest index.
 
     A document is compared with survivors only, so a chain a~b~c does not drop c because of b.
     """

@@ -154,18 +154,23 @@ def clean(documents: Iterable[Document], evaluation: EvaluationTexts | None = No
         raise ValueError(f"documents of unknown kind {', '.join(unknown)}; there are {', '.join(STEPS)}")
     last = (contaminated(evaluation),) if evaluation else ()
     result = Result(kept=[], dropped=[])
+    first: dict[str, Document] = {}  # fingerprint -> the first document that has it, of whatever kind
     for kind in KINDS:
         arrived = [d for d in documents if d.kind == kind]
-        unique = _without_exact_duplicates(_through(arrived, STEPS[kind], result), result)
+        unique = _without_exact_duplicates(_through(arrived, STEPS[kind], result), first, result)
         scored = _through(unique, (scores.score,), result)
         result.scores.update((d.id, d.scores) for d in scored)
-        passed = _through(scored, (scores.cut,), result)
-        survivors = _through(_without_near_duplicates(kind, passed, result), last, result)
+        # Before near duplicates: else a clean text could fall as the twin of one that is dropped a step later.
+        passed = _through(scored, (scores.cut, *last), result)
+        survivors = _without_near_duplicates(kind, passed, result)
         result.kept += survivors
         for source in sorted({d.source for d in arrived}):
             parts = ([d for d in part if d.source == source] for part in (arrived, survivors))
             lines = list(result.lines[source, kind].values())
             result.account[source, kind] = account.summary(lines, *parts, result.edited)
+    if sorted([d.id for d in result.kept] + [d.id for d in result.dropped]) != [d.id for d in documents]:
+        raise RuntimeError("the account does not balance: a document is neither kept nor dropped, or both")
+    result.edits = _examples(result.edits, {d.id for d in result.kept})
     result.hashes = {
         "input": account.documents_hash(documents),
         "config": account.config_hash(STEPS),
@@ -188,9 +193,13 @@ def _through_steps(document: Document, steps: tuple[Step, ...], result: Result) 
         if isinstance(answer, Drop):
             _drop(document, step.__name__, answer, result)
             return None
+        before, after = ((d.id, d.kind, d.source) for d in (document, answer.document))
+        if before != after:
+            raise RuntimeError(f"step {step.__name__} was given {before} and gave back {after}")
         # Decoding turns bytes into text; only what happens to the text afterwards is an edit.
         if document.codec and answer.document.text != document.text:
-            if sum(e.step == step.__name__ and e.kind == document.kind for e in result.edits) < EXAMPLES:
+            # More than are shown, because some of these documents may be dropped later.
+            if sum(e.step == step.__name__ and e.kind == document.kind for e in result.edits) < 20 * EXAMPLES:
                 result.edits.append(_first_change(document, answer.document, step.__name__))
             result.edited.add(document.id)
         document = answer.document
@@ -209,17 +218,24 @@ def _first_change(before: Document, after: Document, step: str) -> Edit:
     at = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)) - 1)
     # Around the first character that differs, so that a change late in a long line is still seen.
     column = next((i for i, (a, b) in enumerate(zip(old[at], new[at], strict=False)) if a != b), 0)
-    start = max(0, column - 30)
-    return Edit(before.id, before.kind, step, *(excerpt(_visible(line[start:]), 90) for line in (old[at], new[at])))
+    shown = []
+    for text, lines in ((before.text, old), (after.text, new)):
+        begin = sum(map(len, lines[:at])) + at
+        shown.append(excerpt(text, 90, begin + max(0, column - 30), begin + len(lines[at])))
+    return Edit(before.id, before.kind, step, *shown)
 
 
-def _visible(text: str) -> str:
-    """Control characters spelled out: a Ctrl-Z shows as a backslash and x1a."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+def _examples(edits: list[Edit], kept: set[str]) -> list[Edit]:
+    """The first few of each kind and step, in documents that were kept."""
+    found: dict[tuple[str, str], list[Edit]] = {}
+    for edit in edits:
+        if edit.id in kept:
+            found.setdefault((edit.kind, edit.step), []).append(edit)
+    return [edit for of_step in found.values() for edit in of_step[:EXAMPLES]]
 
 
-def _without_exact_duplicates(documents: list[Document], result: Result) -> list[Document]:
-    first: dict[str, Document] = {}
+def _without_exact_duplicates(documents: list[Document], first: dict, result: Result) -> list[Document]:
+    kept = []
     for document in documents:
         began = time.perf_counter()
         twin = first.setdefault(dedup.fingerprint(document.text), document)
@@ -227,7 +243,9 @@ def _without_exact_duplicates(documents: list[Document], result: Result) -> list
         result.line(document, "exact_duplicates").add(document, answer, time.perf_counter() - began)
         if isinstance(answer, Drop):
             _drop(document, "exact_duplicates", answer, result)
-    return list(first.values())
+        else:
+            kept.append(document)
+    return kept
 
 
 def _without_near_duplicates(kind: str, documents: list[Document], result: Result) -> list[Document]:

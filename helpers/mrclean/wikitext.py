@@ -29,8 +29,12 @@ _REFERENCE = re.compile(r"<ref(?:\s[^<>]*)?/>|<ref(?:\s[^<>]*)?>(?:(?!<ref[\s>])
 _PLAIN_LINK = re.compile(r"\[\[([^\[\]{}|<>\n]+)(?:\|([^\[\]{}|<>\n]*))?\]\]")
 _BRACE_PAIR = re.compile(r"(\{\{|\}\})")
 _TEMPLATE_NAME = re.compile(r"[^{}<>\[\]\n|#]+")  # anything else, and triple braces, is for the parser to judge
-_HEADING = re.compile(r"^(={2,6})([^=\n]+)\1[ \t]*$", re.M)
-_SKIPPED_LINKS = re.compile(r"\s*:?(?:file|image|category|media|[a-z]{2,3}(?:-[a-z]+)*)\s*:", re.I)
+_HEADING = re.compile(r"^=.*$", re.M)
+_LINK_HEADING = re.compile(r"==([^=\n]+)==[ \t]*")
+_LITERAL = re.compile(r"<(?:nowiki|pre|code|source|syntaxhighlight)\b|\{\{\{", re.I)
+# Files and categories, and links to the same page in another language ("fr:Paris"); "Re:Zero" is an article. With a
+# colon in front ("[[:Category:Cities]]") a link is meant to be seen.
+_SKIPPED_LINKS = re.compile(r"\s*(?:(?i:file|image|category|media)\s*:|[a-z]{2,3}(?:-[a-z]+)*:\S)")
 
 
 def other_language(document: Document) -> Keep | Drop:
@@ -66,10 +70,12 @@ def plain_text(wikitext: str) -> str:
     """The sentences of a page, headings and list items on lines of their own."""
     import mwparserfromhell
 
-    # References are a third of an article, links the most frequent mark. The parser, which takes most of the time,
-    # need not see those that are plain to see; what it is given leads to the same text (tests/test_mrclean.py).
-    wikitext = _PLAIN_LINK.sub(_link_text, _REFERENCE.sub("", _COMMENT.sub("", wikitext)))
-    wikitext = _without_templates(_without_link_lists(wikitext))
+    wikitext = _COMMENT.sub("", wikitext)
+    if not _LITERAL.search(wikitext):
+        # References are a third of an article, links the most frequent mark. The parser, which takes most of the time,
+        # need not see what is plain to see; what is left leads to the same text (tests/test_mrclean.py).
+        wikitext = _without_templates(_PLAIN_LINK.sub(_link_text, _REFERENCE.sub("", wikitext)))
+        wikitext = _without_link_lists(wikitext)
     text = _plain(mwparserfromhell.parse(wikitext, skip_style_tags=True))
     text = re.sub(r"'{2,5}", "", text)  # bold and italics, left as they are by skip_style_tags
     text = _without_link_sections(text)
@@ -82,18 +88,20 @@ def plain_text(wikitext: str) -> str:
 
 def _link_text(match: re.Match) -> str:
     title, shown = match.groups()
-    return "" if _SKIPPED_LINKS.match(title) else title if shown is None else shown
+    return "" if _SKIPPED_LINKS.match(title) else (title if shown is None else shown).removeprefix(":")
 
 
 def _without_link_lists(wikitext: str) -> str:
     """Ends the page where a section of links begins that nothing but such sections follows: a page's usual end."""
-    headings = list(_HEADING.finditer(wikitext))
     end = len(wikitext)
-    for heading in reversed(headings):
-        if len(heading[1]) != 2 or heading[2].strip().lower() not in _LINK_SECTIONS:
+    for heading in reversed(list(_HEADING.finditer(wikitext))):
+        title = _LINK_HEADING.fullmatch(heading[0])
+        if not title or title[1].strip().lower() not in _LINK_SECTIONS:
             break
         end = heading.start()
-    return wikitext[:end]
+    rest = wikitext[end:].lower()
+    # Nothing may begin before the cut and end behind it.
+    return wikitext if any(mark in rest for mark in ("}}", "|}", "</")) else wikitext[:end]
 
 
 def _without_templates(wikitext: str) -> str:
@@ -125,7 +133,7 @@ def _plain(code) -> str:
             parts.append(node.value)
         elif isinstance(node, Wikilink):
             if not _SKIPPED_LINKS.match(str(node.title)):
-                parts.append(_plain(node.text if node.text is not None else node.title))
+                parts.append(_plain(node.text if node.text is not None else node.title).removeprefix(":"))
         elif isinstance(node, Heading):
             parts.append(f"{'=' * node.level} {_plain(node.title).strip()} {'=' * node.level}")
         elif isinstance(node, ExternalLink):

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 import numpy as np
 
 _WORD = re.compile(r"[^\W_]+")
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")  # soft hyphens, joiners, marks of direction
 
 
 def plain_words(text: str) -> list[str]:
-    """Runs of letters and digits in lower case: what two copies share whatever their case and punctuation."""
+    """Runs of letters and digits in lower case: what two copies share whatever their case and punctuation.
+
+    For comparison only, so in the strongest normal form, NFKC; no text is stored that way.
+    """
+    if not text.isascii():
+        text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
     return _WORD.findall(text.casefold())
 
 
