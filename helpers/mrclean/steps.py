@@ -122,5 +122,5 @@ def too_short(document: Document) -> Keep | Drop:
     """Runs last: what counts is what is left after everything else was cut."""
     length = len(document.text.strip())
     if length < value(f"{document.kind}_min_chars"):
-        return Drop("too_short", f"{length} characters: {document.text}")
+        return Drop("too_short", f"{length} characters: {document.text}" if length else "an empty file")
     return Keep(document)

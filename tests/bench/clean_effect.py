@@ -17,7 +17,7 @@ from helpers.journal.markdown import number
 
 SEEDS = (1, 2, 3, 4, 5)
 MODEL = {"n_layer": 2, "n_head": 4, "n_embd": 128, "block_size": 128, "dropout": 0.0}
-RECIPE = {"max_iters": 1000, "batch_size": 16, "learning_rate": 3e-3, "eval_interval": 1000}
+RECIPE = {"max_iters": 400, "batch_size": 16, "learning_rate": 3e-3, "eval_interval": 400}
 EVAL_BYTES = 65_536  # of each kind's validation text
 BETWEEN = 0  # the byte between two documents; no clean text holds it
 
