@@ -248,3 +248,27 @@ def test_every_notebook_can_be_looked_up_by_name_and_number():
         assert course.notebook(notebook.name) is course.notebook(notebook.number) is notebook
     with pytest.raises(ValueError, match="03_gpt"):
         course.notebook("42")
+
+
+def test_a_benchmark_record_comes_from_here_else_from_the_committed_journal(workspace, monkeypatch):
+    committed = journal.benchmark("bench_clean_effect", "laptop")
+    assert committed["notebook"] == "bench_clean_effect" and committed["status"] == "finished"
+    assert journal.benchmark("bench_clean_effect", "gpu") is None
+    run = journal.start("bench_clean_effect")
+    run.log(gain_all=1.0, unit="bits/byte")
+    run.finish(verdict="measured here")
+    assert journal.benchmark("bench_clean_effect", run.record["profile"])["run_id"] == run.record["run_id"]
+
+    asked = []
+    monkeypatch.setattr("subprocess.run", lambda command, **options: asked.append((command, options)))
+    monkeypatch.setenv("FRESH", "1")
+    journal.benchmark("bench_clean_effect", "laptop")
+    ((command, options),) = asked
+    assert command[1:] == ["-m", "tests.bench", "clean_effect"] and options["check"]
+    assert options["env"]["PROFILE"] == "laptop" and options["env"]["FRESH"] == "0"
+
+
+def test_a_folded_table_is_still_a_table(capsys):
+    journal.table([["<b>", 1.0]], ["what", "value"], folded="More & more")
+    shown = capsys.readouterr().out
+    assert "<summary>More &amp; more</summary>" in shown and "&lt;b&gt;" in shown

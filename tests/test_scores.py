@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import matplotlib.colors
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -196,3 +197,21 @@ def test_every_rule_of_a_cut_names_its_limit_and_the_value():
     (dropped,) = mrclean.clean([raw(f"{' '.join(words)} and to be sure that it is long enough.", "review")]).dropped
     assert dropped.reason == "gopher_quality" and dropped.evidence.startswith("words is 39,")
     assert "limit 50 to 100000 words" in dropped.evidence
+
+
+def test_histograms_show_their_bound_and_keep_the_colours():
+    from helpers import plots
+
+    fig, ax = plots.figure()
+    plots.histograms(ax, {"book": [], "wiki": [0.0, 0.002, 0.6], "code": [0.5]}, [0.01])
+    assert [patch.get_label() for patch in ax.patches] == ["wiki", "code"]
+    first, second = (matplotlib.colors.to_hex(patch.get_edgecolor()) for patch in ax.patches)
+    assert (first.upper(), second.upper()) == (plots.COLORS["orange"], plots.COLORS["green"])
+    assert ax.get_xlim()[1] < 0.1  # what lies far beyond the bound stands at the edge, and still counts
+    assert max(patch.get_xy()[:, 1].max() for patch in ax.patches) == 1
+    fig, ax = plots.figure()
+    plots.histograms(ax, {"book": [0, 10, 100_000], "wiki": [0, 0]}, [50, 100_000], log=True)
+    assert ax.get_xscale() == "log"
+    fig, ax = plots.figure()
+    plots.histograms(ax, {"book": [0, 0]}, [0])
+    assert plots.png(fig)
