@@ -77,7 +77,10 @@ def histograms(ax, groups: dict[str, list], bounds, log: bool = False, bins: int
     """
     import numpy as np
 
+    bounds = [bound for bound in bounds if np.isfinite(bound)]
     drawn = {name: np.asarray(values, float) for name, values in groups.items()}
+    if not any(map(len, drawn.values())):
+        return
     everything = np.concatenate([*drawn.values(), np.asarray(bounds, float)])
     if log:
         drawn = {name: np.maximum(values, 1) for name, values in drawn.items()}

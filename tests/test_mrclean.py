@@ -434,6 +434,31 @@ def test_the_short_cuts_before_the_parser_change_nothing(monkeypatch):
         assert mrclean.plain_text(page) == text
 
 
+def test_a_heading_of_the_first_level_ends_a_list_of_links():
+    page = "A b.\n\n== References ==\n* x\n\n= Part two =\nReal text here.\n"
+    assert mrclean.plain_text(page) == "A b.\n\nPart two\n\nReal text here.\n"
+
+
+def test_indentation_tells_two_programs_apart():
+    lines = ["def f(a):", "    if a:", "        y = 1", "    y = 2", "    return y"]
+    inside = [*lines[:3], "    " + lines[3], *lines[4:]]
+    pad = "# " + "x" * 120
+    programs = [doc("\n".join([pad, *text]), kind="code", id=str(i)) for i, text in enumerate((lines, inside, lines))]
+    found = mrclean.clean(programs)
+    assert [d.id for d in found.dropped if d.reason == "exact_duplicate"] == ["2"]
+
+
+def test_an_example_of_an_edit_shows_the_edit():
+    def change(before, after):
+        edit = pipeline._first_change(doc(before), doc(after), "trim")
+        return edit.before, edit.after
+
+    assert change("a\nb", "a") == ("b", "")
+    _, second = change("word " * 40 + "end   ", "word " * 40 + "end")
+    assert second.endswith("end") and len(second) < 40
+    assert change("one\n" + "x" * 500 + "old", "one\n" + "x" * 500 + "new") == ("x" * 30 + "old", "x" * 30 + "new")
+
+
 def test_links_to_articles_with_a_colon_stay():
     page = "[[CSI: Miami]], [[Re:Zero]], [[:fr:Paris|Paris]], [[fr:Paris]][[Category:X]][[:Category:Cities]]"
     assert mrclean.plain_text(page) == "CSI: Miami, Re:Zero, Paris, Category:Cities\n"
@@ -468,6 +493,9 @@ def test_licence_header_goes_and_the_code_still_parses():
     ast.parse(found)
     below = "# Copyright me\n\n# The algorithm below is Euler's.\nx = 1\n"
     assert text_after(code.licence_header, below, kind="code") == "# The algorithm below is Euler's.\nx = 1\n"
+    above = "# about f\n\n# Licensed under X\n\n# license_key is checked below\nx = 1\n"
+    kept = "# about f\n\n# license_key is checked below\nx = 1\n"
+    assert text_after(code.licence_header, above, kind="code") == kept
     plain = "# What this file does\nimport os\n"
     assert text_after(code.licence_header, plain, kind="code") == plain
 

@@ -103,6 +103,9 @@ def test_a_product_of_matrices_in_code_is_no_address():
         "y = x[2000::3]  # x[2::3] and x[2001:2:3:4]",
         '"""\n>>> A@B.inv\n"""',
         "def f():\n    return ['a@b.com', f'{{c@d.com}}', b'e@f.com']",
+        's = "\\x41jo@example.org", b"\\x00jo@example.org", "\\101jo@example.org"',
+        'k = "\\nAKIAABCDEFGHIJKLMNOP call\\n617-253-1000"',
+        'k = ("-----BEGIN RSA PRIVATE KEY-----\\n"\n  "MIIEjo@example\\n"\n  "-----END RSA PRIVATE KEY-----\\n")',
     ],
 )
 def test_code_still_parses_after_redaction_and_its_escapes_stay(code):
@@ -110,7 +113,11 @@ def test_code_still_parses_after_redaction_and_its_escapes_stay(code):
     ast.parse(answer.document.text)
     for kept in ("x@y.com", "a@b.inv", "\\n", "2000::3", "A@B.inv"):
         assert (kept in code) == (kept in answer.document.text)
-    assert not [gone for gone in ("jo@example", "a@b.com", "c@d.com", "e@f.com") if gone in answer.document.text]
+    assert not [
+        gone
+        for gone in ("jo@example", "a@b.com", "c@d.com", "e@f.com", "AKIA", "253", "MII")
+        if gone in answer.document.text
+    ]
 
 
 def test_what_only_looks_private_is_left_alone():
@@ -131,6 +138,9 @@ def test_an_excerpt_masks_what_begins_before_it():
     assert "MII" not in private.excerpt(key, 90, begin=200)
     assert "jo" not in mrclean.excerpt("word" + " " * 772 + "Mail jo.smith@example.org now")
     assert mrclean.excerpt("\x1a@john-doe") == "\\x1a[account]"
+    assert private.excerpt("see @john-doe-smith now", 90, begin=7) == "[account] now"
+    assert "MII" not in mrclean.excerpt(key[:200])  # cut off before its end
+    assert mrclean.excerpt("call 617\n253\n1000") == "call [phone]"
 
 
 @pytest.mark.parametrize(
@@ -173,6 +183,12 @@ def test_a_contaminated_document_is_dropped_and_says_why(texts, evaluation):
     (dropped,) = found.dropped
     assert dropped.reason == "contaminated" and f"evaluation text {number} " in dropped.evidence
     assert mrclean.clean([dirty]).kept  # without the texts nothing is looked for
+
+
+def test_entities_do_not_hide_an_evaluation_text():
+    quoted = "Tom &amp; Jerry is a very funny old film"
+    index = mrclean.EvaluationTexts([quoted])
+    assert index.find(f"He said: {quoted}!") and index.find("Tom & Jerry is a very funny old film")
 
 
 def test_contamination_is_its_definition():

@@ -12,6 +12,7 @@ run.finish(verdict="…", decision="…")
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import time
@@ -118,12 +119,12 @@ def table(rows: list, headers: list[str], folded: str = "") -> None:
     """Show rows as a table; every cell is escaped. With `folded`, a line of that text opens it."""
     text = markdown.table(rows, headers)
     if folded:
-        text = f"<details><summary>{markdown.escape(folded)}</summary>\n\n{text}\n</details>"
+        text = f"<details><summary>{html.escape(folded)}</summary>\n\n{text}\n</details>"
     show_markdown(text)
 
 
 def benchmark(name: str, profile: str) -> dict | None:
-    """The newest finished record of a benchmark: this workspace's, else the committed one; None when there is none.
+    """The last finished record of a benchmark: this workspace's, else the committed one; None when there is none.
 
     Benchmarks take too long for a notebook, so it shows their records. ``FRESH=1`` measures again, here and now.
     """

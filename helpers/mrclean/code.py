@@ -11,7 +11,7 @@ from .document import Document, Drop, Keep
 from .rules import value
 
 _GENERATED = re.compile(r"^#.*\b(?:generated (?:by|from)|auto-?generated|do not edit)\b", re.I)
-_LICENCE = re.compile(r"copyright|licen[cs]e|SPDX-", re.I)
+_LICENCE = re.compile(r"copyright\b|\blicen[cs]ed?\b|SPDX-", re.I)
 
 
 def generated(document: Document) -> Keep | Drop:
@@ -27,20 +27,19 @@ def licence_header(document: Document) -> Keep | Drop:
     start = 0
     while start < min(2, len(lines)) and re.match(r"#!|#.*coding[:=]", lines[start]):
         start += 1
-    at = end = start
+    at, kept, licence = start, lines[:start], []
     while at < len(lines) and (lines[at].startswith("#") or not lines[at].strip()):
         begin = at
         while at < len(lines) and lines[at].startswith("#"):
             at += 1
         while at < len(lines) and not lines[at].strip():
             at += 1
-        # Paragraph by paragraph: a comment on the code may stand below the licence.
-        if _LICENCE.search("".join(lines[begin:at])):
-            end = at
-    if end == start:
+        # Paragraph by paragraph: a comment on the code may stand above or below the licence.
+        (licence if _LICENCE.search("".join(lines[begin:at])) else kept).extend(lines[begin:at])
+    if not licence:
         return Keep(document)
-    header = "".join(lines[start:end]).strip()
-    return Keep(replace(document, text="".join(lines[:start] + lines[end:])[:-1], licence=header))
+    text = "".join(kept + lines[at:])[:-1]
+    return Keep(replace(document, text=text, licence="".join(licence).strip()))
 
 
 def does_not_parse(document: Document) -> Keep | Drop:

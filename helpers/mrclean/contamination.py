@@ -27,7 +27,7 @@ class EvaluationTexts:
         self.texts = list(texts)
         self.too_short = 0
         for number, text in enumerate(self.texts):
-            found = plain_words(text)
+            found = plain_words(html.unescape(text))
             n = min(len(found), self.words)
             self.too_short += n < self.min_words
             if n >= self.min_words:

@@ -20,8 +20,12 @@ from .words import numbered, plain_words
 _SEED = 20  # of the MinHash functions; another one finds other pairs near the threshold
 
 
-def fingerprint(text: str) -> str:
-    """sha256 of the text with every run of white space as one blank."""
+def fingerprint(text: str, code: bool = False) -> str:
+    """sha256 of the text with every run of white space as one blank; of code, where indentation has a meaning, only the
+    ends of the lines are evened out."""
+    if code:
+        lines = "\n".join(map(str.rstrip, text.split("\n")))
+        return hashlib.sha256(lines.encode("utf-8", "surrogatepass")).hexdigest()
     return hashlib.sha256(" ".join(text.split()).encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -17,7 +17,7 @@ from .private import excerpt
 from .rules import REASONS, value
 
 # One list per kind, run in this order. Cheap refusals come first; what is cut last decides what is too short. Then, for
-# all kinds: exact duplicates, scores, near duplicates, evaluation texts. What costs most sees the fewest documents.
+# all kinds: exact duplicates, scores and what is cut by them, evaluation texts, near duplicates.
 STEPS: dict[str, tuple[Step, ...]] = {
     "book": (
         steps.decode,
@@ -215,9 +215,13 @@ def _drop(document: Document, step: str, drop: Drop, result: Result) -> None:
 
 def _first_change(before: Document, after: Document, step: str) -> Edit:
     old, new = before.text.split("\n"), after.text.split("\n")
-    at = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)) - 1)
+    shorter = min(len(old), len(new))  # where all common lines agree, the first that only one of them has
+    at = next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), shorter)
+    old, new = (lines if at < len(lines) else [*lines, ""] for lines in (old, new))
     # Around the first character that differs, so that a change late in a long line is still seen.
-    column = next((i for i, (a, b) in enumerate(zip(old[at], new[at], strict=False)) if a != b), 0)
+    column = next(
+        (i for i, (a, b) in enumerate(zip(old[at], new[at], strict=False)) if a != b), min(len(old[at]), len(new[at]))
+    )
     shown = []
     for text, lines in ((before.text, old), (after.text, new)):
         begin = sum(map(len, lines[:at])) + at
@@ -238,7 +242,7 @@ def _without_exact_duplicates(documents: list[Document], first: dict, result: Re
     kept = []
     for document in documents:
         began = time.perf_counter()
-        twin = first.setdefault(dedup.fingerprint(document.text), document)
+        twin = first.setdefault(dedup.fingerprint(document.text, document.kind == "code"), document)
         answer = Keep(document) if twin is document else Drop("exact_duplicate", f"the same text as {twin.id}")
         result.line(document, "exact_duplicates").add(document, answer, time.perf_counter() - began)
         if isinstance(answer, Drop):

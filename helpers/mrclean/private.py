@@ -10,6 +10,7 @@ import ast
 import bisect
 import io
 import ipaddress
+import itertools
 import re
 import tokenize
 import warnings
@@ -60,10 +61,11 @@ _PHONE = re.compile(
 )
 
 _ACCOUNT = re.compile(r"(?<![\w@])@[\w-]+|(?<=github\.com/)[\w-]+")
+_OPEN_KEY = re.compile(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY.*", re.S)
 _DOCTEST = re.compile(r"^[ \t]*(?:>>>|\.\.\.)", re.M)
 
-_F_STRING = re.compile(r"[rR]?[fF][rR]?['\"]")
-_RAW = re.compile(r"[a-zA-Z]?[rR]")
+_ESCAPE = re.compile(r"\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|[0-7]{1,3}|N\{[^}\n]*\}|[^\n])")
+_OPENING = re.compile(r"""([a-zA-Z]*)('{3}|"{3}|'|")""")
 _QUOTED = {tokenize.COMMENT, tokenize.STRING} | {getattr(tokenize, "FSTRING_MIDDLE", tokenize.STRING)}
 
 PLACEHOLDERS = {"key": "<KEY>", "e-mail": "<EMAIL>", "IP address": "<IP_ADDRESS>", "phone": "<PHONE>"}
@@ -162,34 +164,42 @@ def _parses(code: str) -> bool:
 
 
 def _find_in_code(text: str) -> list[tuple[int, int, str]]:
-    """The spans of `find` that lie in a comment or a string, and in no line of a doctest."""
-    spans = find(text)
+    """The spans of `find` that lie in a comment or a string, and in no line of a doctest.
+
+    A key that goes over several of them (one string per line) comes back as one span in each.
+    """
+    # With its escapes blanked: else the "n" of "\n" would stand before a key as a letter, or be taken into an address.
+    spans = find(_ESCAPE.sub(lambda escape: " " * len(escape[0]), text) if "\\" in text else text)
     if not spans:
         return []
     starts = [0]
     for line in io.StringIO(text):  # as tokenize counts lines
         starts.append(starts[-1] + len(line))
-    quoted: list[tuple[int, int, bool]] = []  # begin, end, may hold escapes
+    quoted: list[tuple[int, int]] = []  # what stands between quotes, or behind a #
     try:
         for token in tokenize.generate_tokens(io.StringIO(text).readline):
             if token.type in _QUOTED:
                 begin, end = (starts[row - 1] + column for row, column in (token.start, token.end))
-                whole = token.type == tokenize.STRING  # with its prefix
-                escapes = token.type != tokenize.COMMENT and not (whole and _RAW.match(token.string))
-                # Up to Python 3.11 an f-string is one token, and what stands in its braces is code.
-                cut = whole and _F_STRING.match(token.string)
-                parts = _outside_braces(text, begin, end) if cut else [(begin, end)]
-                quoted += [(*part, escapes) for part in parts]
+                if token.type == tokenize.COMMENT:
+                    quoted.append((begin + 1, end))
+                elif mark := _OPENING.match(token.string):
+                    begin, end = begin + len(mark[0]), end - len(mark[2])
+                    # Up to Python 3.11 an f-string is one token, and what stands in its braces is code.
+                    quoted += _outside_braces(text, begin, end) if "f" in mark[1].lower() else [(begin, end)]
+                else:
+                    quoted.append((begin, end))  # from Python 3.12 on, the text of an f-string
     except (tokenize.TokenError, SyntaxError, IndexError):
         return []  # not Python: nothing tells a product from an address, and the file is dropped elsewhere
     begins = [part[0] for part in quoted]
     kept = []
     for begin, end, what in spans:
-        at = bisect.bisect_right(begins, begin) - 1
-        if at < 0 or end > quoted[at][1] or _DOCTEST.match(text, text.rfind("\n", 0, begin) + 1):
+        if _DOCTEST.match(text, text.rfind("\n", 0, begin) + 1):
             continue
-        slashes = len(text[:begin]) - len(text[:begin].rstrip("\\")) if quoted[at][2] else 0
-        kept.append((begin + slashes % 2, end, what))  # the letter behind a backslash belongs to the escape
+        first = max(0, bisect.bisect_right(begins, begin) - 1)
+        for low, high in itertools.takewhile(lambda part, end=end: part[0] < end, quoted[first:]):
+            inside = low <= begin and end <= high
+            if inside or (what == "key" and max(begin, low) < min(end, high)):
+                kept.append((max(begin, low), min(end, high), what))
     return kept
 
 
@@ -216,13 +226,19 @@ def excerpt(text: str, limit: int = 200, begin: int = 0, end: int | None = None)
     end = len(text) if end is None else end
     end = min(end, begin + 4 * limit)
     low = max(0, begin - 20_000)  # a key may have begun long before
+    line = " ".join(_masked(text[low : end + 20_000], begin - low, end - low).split())
+    line = _masked(line, 0, len(line))  # a number over two lines is one number here
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line)
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _masked(text: str, begin: int, end: int) -> str:
+    """`text[begin:end]` with private data, accounts and keys without an end as "[what]"."""
+    spans = find(text) + [(*m.span(), "account") for m in _ACCOUNT.finditer(text)]
+    spans += [(*m.span(), "key") for m in _OPEN_KEY.finditer(text)]
     shown, at = [], begin
-    for first, last, what in find(text[low : end + 20_000]):
-        first, last = first + low, last + low
+    for first, last, what in sorted(spans):
         if last > at and first < end:
             shown += [text[at : max(at, first)], f"[{what}]"]
             at = last
-    line = " ".join("".join([*shown, text[at:end]]).split())
-    line = _ACCOUNT.sub("[account]", line)
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in line)
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    return "".join([*shown, text[at:end]])

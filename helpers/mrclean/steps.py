@@ -119,7 +119,7 @@ def trim(document: Document) -> Keep | Drop:
 
 
 def too_short(document: Document) -> Keep | Drop:
-    """Runs last: what counts is what is left after everything else was cut."""
+    """Runs after everything that cuts: what counts is what is left."""
     length = len(document.text.strip())
     if length < value(f"{document.kind}_min_chars"):
         return Drop("too_short", f"{length} characters: {document.text}" if length else "an empty file")

@@ -101,7 +101,8 @@ def _without_link_lists(wikitext: str) -> str:
         end = heading.start()
     rest = wikitext[end:].lower()
     # Nothing may begin before the cut and end behind it.
-    return wikitext if any(mark in rest for mark in ("}}", "|}", "</")) else wikitext[:end]
+    open_link = wikitext.count("[[", 0, end) > wikitext.count("]]", 0, end)
+    return wikitext if open_link or any(mark in rest for mark in ("}}", "|}", "</")) else wikitext[:end]
 
 
 def _without_templates(wikitext: str) -> str:
@@ -158,7 +159,7 @@ def _plain(code) -> str:
 
 def _without_link_sections(text: str) -> str:
     """Drop the sections of `_LINK_SECTIONS` with their sub-sections and sections left empty; headings become lines."""
-    head, *rest = re.split(r"^(={2,6}) (.+) \1[ \t]*$", text, flags=re.M)
+    head, *rest = re.split(r"^(={1,6}) (.+) \1[ \t]*$", text, flags=re.M)
     sections, skipping = [], 7
     for marks, title, body in zip(rest[::3], rest[1::3], rest[2::3], strict=True):
         level = len(marks)

@@ -1,8 +1,12 @@
 """Does cleaning help a model? Bits per byte on the same clean validation text, trained on raw or on cleaned text.
 
-Two arms, five seeds each, everything else equal: the same small GPT on bytes (so that no tokenizer favours an arm), the
-same steps, the same validation documents. The raw arm reads every document as it was decoded, except those that share
-word runs with a validation document: a copy in training would make raw text look good for the wrong reason.
+Two arms, five seeds each: the same small GPT on bytes (so that no tokenizer favours an arm), the same steps, the same
+validation documents. The raw arm reads every document as it was decoded, except those that share word runs with a
+validation document: a copy in training would make raw text look good for the wrong reason.
+
+What is compared is cleaning as a whole. It changes the mixture of kinds as well (raw text has more mark-up and second
+editions, so less code), and the gain of one kind is partly that. The intervals cover seeds, not other documents, and
+the kinds' verdicts are not corrected for being four; the one that counts is that of all kinds together.
 """
 
 from __future__ import annotations

@@ -65,8 +65,13 @@ def datatrove_decisions(python: str, documents: list[dict]) -> dict:
 
 
 def record_decisions(documents: list[dict], found: dict) -> None:
-    hashes = {d["id"]: hashlib.sha256(d["text"].encode()).hexdigest()[:16] for d in documents}
-    paths.write_json(DECISIONS, {"version": found["version"], "texts": hashes, "decisions": found["decisions"]})
+    facts = {"version": found["version"], "texts": hashes(documents), "decisions": found["decisions"]}
+    paths.write_json(DECISIONS, facts)
+
+
+def hashes(documents: list[dict]) -> dict[str, str]:
+    """{id: the beginning of the sha256 of its text}: a decision holds for that text."""
+    return {d["id"]: hashlib.sha256(d["text"].encode()).hexdigest()[:16] for d in documents}
 
 
 def recorded_decisions() -> dict:
