@@ -6,17 +6,16 @@ only looks right is checked: an IP address must be a public one, a phone number 
 
 from __future__ import annotations
 
-import ast
 import bisect
 import io
 import ipaddress
 import itertools
 import re
 import tokenize
-import warnings
 from collections import Counter
 from dataclasses import replace
 
+from .code import does_not_parse
 from .document import Document, Drop, Keep
 
 # The prefixes are the issuers' own; each is long enough that ordinary text does not hold it.
@@ -148,19 +147,10 @@ def private_data(document: Document) -> Keep | Drop:
     text, found = _redact(document.text, _find_in_code if is_code else find)
     if not found:
         return Keep(document)
-    if is_code and not _parses(text):
+    redacted = replace(document, text=text, redacted=document.redacted + found)
+    if is_code and isinstance(does_not_parse(redacted), Drop):
         return Drop("does_not_parse", f"after private data was replaced: {', '.join(found)}")
-    return Keep(replace(document, text=text, redacted=document.redacted + found))
-
-
-def _parses(code: str) -> bool:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True
+    return Keep(redacted)
 
 
 def _find_in_code(text: str) -> list[tuple[int, int, str]]:
