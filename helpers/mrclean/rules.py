@@ -66,11 +66,6 @@ class Limit:
         """True also for a score that this kind does not have: code is in no natural language."""
         return self.score not in scores or self.low <= scores[self.score] <= self.high
 
-    @property
-    def line(self) -> float:
-        """The limit that a figure draws (the lower one of two)."""
-        return self.low if self.low > -inf else self.high
-
 
 @dataclass(frozen=True)
 class RuleSet:
