@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from .document import Document, Drop, Keep
@@ -56,6 +57,13 @@ class Line:
         self.characters_kept += len(after.text)
         self.characters_cut += characters_before - len(after.text)
 
+    def refuse(self, reason: str, size: int) -> None:
+        """A file or row of `size` bytes that did not become a document."""
+        self.documents_in += 1
+        self.bytes_in += size
+        self.dropped[reason] += 1
+        self.bytes_dropped[reason] += size
+
     def as_dict(self) -> dict:
         return {**vars(self), "dropped": dict(self.dropped), "bytes_dropped": dict(self.bytes_dropped)}
 
@@ -67,35 +75,83 @@ def size(document: Document) -> int:
     return len(document.text) if document.text.isascii() else len(document.text.encode("utf-8", "surrogatepass"))
 
 
-def summary(lines: list[Line], arrived: list[Document], kept: list[Document], edited: set[str]) -> dict:
-    """The account of one source and kind: sums over its steps, and the steps. Timings are in `seconds`."""
-    dropped, bytes_dropped = Counter(), Counter()
-    for line in lines:
-        dropped += line.dropped
-        bytes_dropped += line.bytes_dropped
-    seconds = sum(line.seconds for line in lines)
+@dataclass
+class Sums:
+    """What arrives at the first step, or is there after the last: counted without the steps, to hold them against."""
+
+    documents: int = 0
+    changed: int = 0
+    bytes: int = 0
+    characters: int = 0
+    codecs: Counter = field(default_factory=Counter)
+    redacted: Counter = field(default_factory=Counter)
+
+    def add(self, document: Document, changed: bool = False) -> None:
+        self.documents += 1
+        self.changed += changed
+        self.bytes += size(document)
+        self.characters += len(document.text)
+        self.codecs[document.codec] += 1
+        self.redacted += document.redacted
+
+    def as_dict(self) -> dict:
+        return {
+            **vars(self),
+            "codecs": dict(sorted(self.codecs.items())),
+            "redacted": dict(sorted(self.redacted.items())),
+        }
+
+
+def summary(lines: list[dict], arrived: dict, kept: dict) -> dict:
+    """The account of one source and kind: sums over its steps, and the steps. Timings are in `seconds`.
+
+    `lines` are those of `Line.as_dict`, in the order of the steps; `arrived` and `kept` those of `Sums.as_dict`.
+    """
+
+    def total(name: str):
+        parts = [line[name] for line in lines]
+        return dict(sorted(sum(map(Counter, parts), Counter()).items())) if "dropped" in name else sum(parts)
+
+    seconds = total("seconds")
     account = {
-        "documents_in": len(arrived),
-        "documents_kept": len(kept),
-        "documents_changed": sum(d.id in edited for d in kept),
-        "dropped": dict(sorted(dropped.items())),
-        "bytes_in": sum(map(size, arrived)),
-        "bytes_kept": sum(map(size, kept)),
-        "bytes_cut": sum(line.bytes_cut for line in lines),
-        "bytes_dropped": dict(sorted(bytes_dropped.items())),
+        "documents_in": arrived["documents"],
+        "documents_kept": kept["documents"],
+        "documents_changed": kept["changed"],
+        "dropped": total("dropped"),
+        "bytes_in": arrived["bytes"],
+        "bytes_kept": kept["bytes"],
+        "bytes_cut": total("bytes_cut"),
+        "bytes_dropped": total("bytes_dropped"),
         # Bytes that no codec fits are no characters; decoding adds the others.
-        "characters_in": sum(len(d.text) for d in arrived),
-        "characters_kept": sum(len(d.text) for d in kept),
-        "characters_cut": sum(line.characters_cut for line in lines),
-        "characters_dropped": sum(line.characters_dropped for line in lines),
-        "codecs": dict(sorted(Counter(d.codec for d in kept).items())),
-        "redacted": dict(sorted(sum((d.redacted for d in kept), Counter()).items())),
+        "characters_in": arrived["characters"],
+        "characters_kept": kept["characters"],
+        "characters_cut": total("characters_cut"),
+        "characters_dropped": sum(line["characters_dropped"] for line in lines),
+        "codecs": kept["codecs"],
+        "redacted": kept["redacted"],
         "seconds": seconds,
-        "megabytes_per_second": sum(map(size, arrived)) / 1e6 / max(seconds, 1e-9),
-        "steps": [line.as_dict() for line in lines],
+        "megabytes_per_second": arrived["bytes"] / 1e6 / max(seconds, 1e-9),
+        "steps": lines,
     }
     check_account(account)
     return account
+
+
+def merged(parts: Iterable[dict]) -> dict:
+    """Accounts of parts of the input as one: numbers add up, tables are merged, lists of lines go by their step."""
+    total: dict = {}
+    for part in parts:
+        for name, value in part.items():
+            if isinstance(value, dict):
+                total[name] = merged((total.get(name, {}), value))
+            elif isinstance(value, list):
+                by_step = {line["step"]: line for line in total.get(name, [])}
+                for line in value:
+                    by_step[line["step"]] = merged((by_step.get(line["step"], {}), line))
+                total[name] = list(by_step.values())
+            else:
+                total[name] = value if isinstance(value, str) else total.get(name, 0) + value
+    return total
 
 
 def check_account(account: dict) -> None:

@@ -57,8 +57,8 @@ def apparatus(document: Document) -> Keep | Drop:
         text = _TRANSCRIBER.sub("", text)
     if "@@@" in text:
         text = _NOISE_LINE.sub("", text)
-    for match in _INDEX.finditer(text):
-        if text.count("\n", 0, match.start()) > value("index_from") * text.count("\n"):
-            text = text[: match.start()]
-            break
+    if "INDEX" in text:
+        last = text.split("\n", int(value("index_from") * text.count("\n")) + 1)[-1]  # the lines it may stand in
+        match = _INDEX.search(text, len(text) - len(last))
+        text = text[: match.start()] if match else text
     return Keep(replace(document, text=text))

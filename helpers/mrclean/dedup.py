@@ -68,13 +68,29 @@ def signature(shingles: np.ndarray, size: int) -> np.ndarray:
     Two sets agree in one place with a probability equal to their Jaccard similarity. Function i is ``odd_i * x``
     modulo 2^32, another order of all numbers, of the upper half of a shingle, which is well mixed already.
     """
-    odd = np.random.default_rng(_SEED).integers(0, 2**31, size, np.uint32) * np.uint32(2) + np.uint32(1)
+    odd = _odd_numbers(size)
     half = (shingles >> np.uint64(32)).astype(np.uint32)
+    if len(half) < 1000:  # short texts: one call for all functions
+        return np.multiply.outer(odd, half).max(axis=1, initial=0)
     result, product = np.zeros(size, np.uint32), np.empty_like(half)
-    if len(half):
-        for i in range(size):  # one function at a time stays in the cache, where a (size, n) table would not
-            result[i] = np.multiply(half, odd[i], out=product).max()
+    for i in range(size):  # one function at a time stays in the cache, where a (size, n) table would not
+        result[i] = np.multiply(half, odd[i], out=product).max()
     return result
+
+
+@lru_cache
+def _odd_numbers(size: int) -> np.ndarray:
+    return np.random.default_rng(_SEED).integers(0, 2**31, size, np.uint32) * np.uint32(2) + np.uint32(1)
+
+
+def band_hashes(signature: np.ndarray, bands: int, rows: int) -> np.ndarray:
+    """(bands,) uint64: a hash of the rows of each band, by which documents on different machines find each other."""
+    table = signature[: bands * rows].reshape(bands, rows).astype(np.uint64)
+    found = np.zeros(bands, np.uint64)
+    for k in range(rows):
+        found = (found + table[:, k] + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        found ^= found >> np.uint64(29)
+    return found
 
 
 def found_probability(similarity, bands: int, rows: int):

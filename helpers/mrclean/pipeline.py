@@ -12,7 +12,7 @@ import numpy as np
 from .. import sources
 from . import account, books, code, dedup, private, readers, scores, steps, wikitext
 from .contamination import EvaluationTexts, contaminated
-from .document import KINDS, Document, Drop, Keep, Step
+from .document import Document, Drop, Keep, Step
 from .private import excerpt
 from .rules import REASONS, value
 
@@ -66,6 +66,16 @@ STEPS: dict[str, tuple[Step, ...]] = {
         steps.trim,
         steps.too_short,
         steps.language,
+    ),
+    # Anybody's, in any language.
+    "text": (
+        steps.decode,
+        steps.line_endings,
+        steps.mojibake,
+        steps.unicode_form,
+        private.private_data,
+        steps.trim,
+        steps.too_short,
     ),
 }
 
@@ -155,7 +165,7 @@ def clean(documents: Iterable[Document], evaluation: EvaluationTexts | None = No
     last = (contaminated(evaluation),) if evaluation else ()
     result = Result(kept=[], dropped=[])
     first: dict[str, Document] = {}  # fingerprint -> the first document that has it, of whatever kind
-    for kind in KINDS:
+    for kind in sorted({d.kind for d in documents}, key=list(STEPS).index):
         arrived = [d for d in documents if d.kind == kind]
         unique = _without_exact_duplicates(_through(arrived, STEPS[kind], result), first, result)
         scored = _through(unique, (scores.score,), result)
@@ -165,12 +175,17 @@ def clean(documents: Iterable[Document], evaluation: EvaluationTexts | None = No
         survivors = _without_near_duplicates(kind, passed, result)
         result.kept += survivors
         for source in sorted({d.source for d in arrived}):
-            parts = ([d for d in part if d.source == source] for part in (arrived, survivors))
-            lines = list(result.lines[source, kind].values())
-            result.account[source, kind] = account.summary(lines, *parts, result.edited)
+            arrived_here, kept = account.Sums(), account.Sums()
+            for sums, part in ((arrived_here, arrived), (kept, survivors)):
+                for document in part:
+                    if document.source == source:
+                        sums.add(document, document.id in result.edited)
+            lines = [line.as_dict() for line in result.lines[source, kind].values()]
+            result.account[source, kind] = account.summary(lines, arrived_here.as_dict(), kept.as_dict())
     if sorted([d.id for d in result.kept] + [d.id for d in result.dropped]) != [d.id for d in documents]:
         raise RuntimeError("the account does not balance: a document is neither kept nor dropped, or both")
-    result.edits = _examples(result.edits, {d.id for d in result.kept})
+    kept = {d.id for d in result.kept}
+    result.edits = examples([edit for edit in result.edits if edit.id in kept])
     result.hashes = {
         "input": account.documents_hash(documents),
         "config": account.config_hash(STEPS),
@@ -180,18 +195,27 @@ def clean(documents: Iterable[Document], evaluation: EvaluationTexts | None = No
 
 
 def _through(documents: list[Document], steps: tuple[Step, ...], result: Result) -> list[Document]:
-    kept = (_through_steps(document, steps, result) for document in documents)
+    kept = (through_steps(document, steps, result) for document in documents)
     return [document for document in kept if document is not None]
 
 
-def _through_steps(document: Document, steps: tuple[Step, ...], result: Result) -> Document | None:
+def through_steps(document: Document, steps: tuple[Step, ...], result: Result, guard: bool = False) -> Document | None:
+    """What is left of `document` after `steps`, or None; everything that happens is written into `result`.
+
+    With `guard`, a step that raises drops the document as "step_failed", and the next document has its turn.
+    """
     for step in steps:
         began = time.perf_counter()
-        answer = step(document)
+        try:
+            answer = step(document)
+        except Exception as error:
+            if not guard:
+                raise
+            answer = Drop("step_failed", f"{type(error).__name__}: {error}")
         seconds = time.perf_counter() - began
         result.line(document, step.__name__).add(document, answer, seconds)
         if isinstance(answer, Drop):
-            _drop(document, step.__name__, answer, result)
+            drop(document, step.__name__, answer, result)
             return None
         before, after = ((d.id, d.kind, d.source) for d in (document, answer.document))
         if before != after:
@@ -206,11 +230,14 @@ def _through_steps(document: Document, steps: tuple[Step, ...], result: Result) 
     return document
 
 
-def _drop(document: Document, step: str, drop: Drop, result: Result) -> None:
-    if drop.reason not in REASONS:
-        raise RuntimeError(f"step {step} dropped {document.id} for {drop.reason!r}, which rules.REASONS does not list")
+def drop(document: Document, step: str, answer: Drop, result: Result) -> None:
+    """Enter into `result` that `step` dropped `document`."""
+    if answer.reason not in REASONS:
+        raise RuntimeError(
+            f"step {step} dropped {document.id} for {answer.reason!r}, which rules.REASONS does not list"
+        )
     facts = document.id, document.kind, document.source, document.title
-    result.dropped.append(Dropped(*facts, step, drop.reason, excerpt(drop.evidence), document.bytes_in))
+    result.dropped.append(Dropped(*facts, step, answer.reason, excerpt(answer.evidence), document.bytes_in))
 
 
 def _first_change(before: Document, after: Document, step: str) -> Edit:
@@ -229,12 +256,11 @@ def _first_change(before: Document, after: Document, step: str) -> Edit:
     return Edit(before.id, before.kind, step, *shown)
 
 
-def _examples(edits: list[Edit], kept: set[str]) -> list[Edit]:
-    """The first few of each kind and step, in documents that were kept."""
+def examples(edits: list[Edit]) -> list[Edit]:
+    """The first few of each kind and step."""
     found: dict[tuple[str, str], list[Edit]] = {}
     for edit in edits:
-        if edit.id in kept:
-            found.setdefault((edit.kind, edit.step), []).append(edit)
+        found.setdefault((edit.kind, edit.step), []).append(edit)
     return [edit for of_step in found.values() for edit in of_step[:EXAMPLES]]
 
 
@@ -246,7 +272,7 @@ def _without_exact_duplicates(documents: list[Document], first: dict, result: Re
         answer = Keep(document) if twin is document else Drop("exact_duplicate", f"the same text as {twin.id}")
         result.line(document, "exact_duplicates").add(document, answer, time.perf_counter() - began)
         if isinstance(answer, Drop):
-            _drop(document, "exact_duplicates", answer, result)
+            drop(document, "exact_duplicates", answer, result)
         else:
             kept.append(document)
     return kept
@@ -275,7 +301,7 @@ def _without_near_duplicates(kind: str, documents: list[Document], result: Resul
             other = documents[twins[k]].id
             similarity = pairs[min(k, twins[k]), max(k, twins[k])]
             answer = Drop("near_duplicate", f"Jaccard similarity {similarity:.2f} with {other}")
-            _drop(document, "near_duplicates", answer, result)
+            drop(document, "near_duplicates", answer, result)
         result.line(document, "near_duplicates").add(document, answer, per_byte * account.size(document))
     return [documents[k] for k in left]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import bisect
 import io
 import ipaddress
-import itertools
 import re
 import tokenize
 from collections import Counter
@@ -38,9 +37,11 @@ _SECRET_SIGNS = ("PRIVATE KEY", "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", 
 _SECRET_SIGNS += ("k_live_", "AIza", "eyJ", "sk-", "://")
 
 _FILE_ENDING = r"(?:png|jpe?g|gif|svg|webp|tar|gz|zip|html?|py|js|css|txt|md|json)\b"
+# "git@example.org:path" names a repository; but in "a@example.org:b@example.org" both are addresses. (Were only the
+# last one found, each round of `redact` would find one, and a long row would take for ever.)
 _EMAIL = re.compile(
     r"(?<![\w.+%-])[A-Za-z0-9_.+%-]{1,64}@"
-    rf"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{{0,61}}[A-Za-z0-9])?\.){{1,8}}(?!{_FILE_ENDING})[A-Za-z]{{2,24}}(?![\w-]|:\w)"
+    rf"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{{0,61}}[A-Za-z0-9])?\.){{1,8}}(?!{_FILE_ENDING})[A-Za-z]{{2,24}}(?![\w-]|:\w(?![\w.+%-]{{0,63}}@))"
 )
 _IPV4 = re.compile(r"(?<![\w.-])(?<![^/]/)(?:\d{1,3}\.){3}\d{1,3}(?!\.?[\w-])")
 _IPV6 = re.compile(r"(?<![\w:.\[])[23][0-9A-Fa-f]{3}(?::[0-9A-Fa-f]{0,4}){3,7}(?![\w:]|\.\w)")  # 2000::/3, all there is
@@ -186,7 +187,7 @@ def _find_in_code(text: str) -> list[tuple[int, int, str]]:
         if _DOCTEST.match(text, text.rfind("\n", 0, begin) + 1):
             continue
         first = max(0, bisect.bisect_right(begins, begin) - 1)
-        for low, high in itertools.takewhile(lambda part, end=end: part[0] < end, quoted[first:]):
+        for low, high in quoted[first : bisect.bisect_left(begins, end)]:
             inside = low <= begin and end <= high
             if inside or (what == "key" and max(begin, low) < min(end, high)):
                 kept.append((max(begin, low), min(end, high), what))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import bz2
 import configparser
+import itertools
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -82,26 +84,46 @@ def read_wiki(dump: Path, limit: int = 0) -> list[Document]:
     text, codec = decode_bytes(raw)
     if text is None:
         return [Document(f"gensim/{name}", "wiki", "gensim", name, raw=raw, bytes_in=len(raw))]
-    root = ElementTree.fromstring(text)
-    space = root.tag[: root.tag.find("}") + 1]  # the name space, where there is one
-    language = root.get("{http://www.w3.org/XML/1998/namespace}lang", "")
-    documents = []
-    pages = root.findall(f"{space}page")
-    if not pages:
+    documents = [
+        Document(f"gensim/{name}/{page.pop('number'):08d}", "wiki", "gensim", codec=codec, **page)
+        for page in itertools.islice(wiki_pages([text]), limit or None)
+    ]
+    if not documents:
         raise ValueError(f"{dump.name} holds no <page>; a MediaWiki XML dump (pages-articles) is wanted")
-    for page in pages[: limit or None]:
-        wikitext = page.findtext(f"{space}revision/{space}text") or ""
-        documents.append(
-            Document(
-                id=f"gensim/{name}/{int(page.findtext(f'{space}id')):08d}",
-                kind="wiki",
-                source="gensim",
-                title=page.findtext(f"{space}title"),
-                text=wikitext,
-                codec=codec,
-                namespace=int(page.findtext(f"{space}ns") or 0),
-                language=language,
-                bytes_in=len(wikitext.encode("utf-8")),
-            )
-        )
     return documents
+
+
+def wiki_pages(dump: Iterable[str]) -> Iterator[dict]:
+    """The pages of a MediaWiki XML dump that comes in pieces: number, title, text, namespace, language, bytes_in.
+
+    Only the page at hand is held in memory.
+
+    Raises:
+        xml.etree.ElementTree.ParseError: the dump is not XML, or ends too early.
+        ValueError: a page has no number.
+    """
+    parser = ElementTree.XMLPullParser(("start", "end"))
+    root, space, language, depth = None, "", "", 0
+    for piece in itertools.chain(dump, [None]):
+        if piece is None:
+            parser.close()
+        else:
+            parser.feed(piece)
+        for event, element in parser.read_events():
+            if root is None:
+                root = element
+                space = root.tag[: root.tag.find("}") + 1]  # the name space, where there is one
+                language = root.get("{http://www.w3.org/XML/1998/namespace}lang", "")
+            depth += 1 if event == "start" else -1
+            if event == "end" and element.tag == f"{space}page":
+                wikitext = element.findtext(f"{space}revision/{space}text") or ""
+                yield {
+                    "number": int(element.findtext(f"{space}id") or ""),
+                    "title": element.findtext(f"{space}title") or "",
+                    "text": wikitext,
+                    "namespace": int(element.findtext(f"{space}ns") or 0),
+                    "language": language,
+                    "bytes_in": len(wikitext.encode("utf-8")),
+                }
+            if event == "end" and depth == 1:
+                root.clear()

@@ -25,6 +25,10 @@ RULES = {
     "wiki_min_chars": Rule(250, "characters", "own rule: a stub says little beyond its title"),
     "code_min_chars": Rule(100, "characters", "own rule: drops empty and import-only __init__ files"),
     "review_min_chars": Rule(100, "characters", "own rule: about two sentences"),
+    "text_min_chars": Rule(100, "characters", "own rule: about two sentences"),
+    "document_max_megabytes": Rule(32, "MB", "own rule: ten Bibles; it bounds the memory of a worker"),
+    "expansion_max": Rule(200, "times", "own rule: real text packs to a third or a tenth, a bomb to a thousandth"),
+    "markup_max_work": Rule(2e7, "unclosed marks x characters", "own rule: some ten seconds of the parser"),
     "code_generated_lines": Rule(5, "lines", "StarCoder2: a generator names itself at the top of the file"),
     "index_from": Rule(0.75, "of the lines", "own rule: a back-of-book index stands in the last quarter"),
     "book_min_english": Rule(0.10, "probability", "own rule: the spelling of 1623 scores 0.2, another language 0.0"),
@@ -44,10 +48,14 @@ RULES = {
     "review_near_duplicate": Rule(0.70, "Jaccard", "BigCode, text-dedup"),
     "review_bands": Rule(14, "bands", "FineWeb"),
     "review_rows": Rule(8, "rows", "FineWeb"),
+    "text_near_duplicate": Rule(0.70, "Jaccard", "BigCode, text-dedup"),
+    "text_bands": Rule(14, "bands", "FineWeb"),
+    "text_rows": Rule(8, "rows", "FineWeb"),
     "book_same_side": Rule(0.02, "containment", "own rule: in the gap between reprinted poems and unrelated books"),
     "wiki_same_side": Rule(0.05, "containment", "own rule: unrelated articles share less"),
     "code_same_side": Rule(0.30, "containment", "own rule: there is no gap in code"),
     "review_same_side": Rule(0.10, "containment", "own rule: unrelated reviews share less"),
+    "text_same_side": Rule(0.10, "containment", "own rule: as for reviews"),
     "contamination_words": Rule(13, "words", "GPT-3: 13 words in a row of an evaluation text"),
     "contamination_min_words": Rule(8, "words", "own rule: a shorter evaluation text is compared whole, from 8 words"),
 }
@@ -142,9 +150,22 @@ CUTS: dict[str, tuple[str, ...]] = {
     "wiki": (),
     "code": ("longest_line", "mean_line", "alphanumeric"),
     "review": tuple(limit.score for limit in RULE_SETS["gopher_quality"].limits),
+    "text": (),
 }
 
 REASONS = {
+    "archive": "an archive, or packed in a way that is not read: unpack it first",
+    "not_a_file": "a pipe, socket or device, not a file",
+    "link_outside": "a symbolic link that leads out of the input, or nowhere",
+    "unreadable": "the system refuses to read it",
+    "truncated": "a compressed stream that ends too early",
+    "damaged": "a compressed stream, dump or table that its format does not allow",
+    "expands": "a compressed stream that grows beyond every real text",
+    "too_large": "one document of more than document_max_megabytes",
+    "broken_line": "a line that is not JSON",
+    "no_text": "a row without a text in the text column",
+    "too_deep": "mark-up nested deeper than a person writes",
+    "step_failed": "a step could not cope with it (a fault of this program; please report it)",
     "undecodable": "no codec turns its bytes into text",
     "not_text": "a list of key = value lines, not a text",
     "too_short": "shorter than its kind's minimum",
@@ -163,6 +184,12 @@ REASONS = {
     "near_duplicate": "shares most word runs with a longer document",
     "contaminated": "holds an evaluation text of notebooks 04 and 05",
 }
+
+# Of these reasons nobody judged the text: it could not be read, or not be cleaned. They are worth a look.
+QUARANTINE = (
+    *("archive", "not_a_file", "link_outside", "unreadable", "truncated", "damaged", "expands", "too_large"),
+    *("broken_line", "no_text", "too_deep", "step_failed", "undecodable"),
+)
 
 
 def value(name: str) -> float:

@@ -13,7 +13,10 @@ from dataclasses import replace
 from .document import Document, Drop, Keep
 from .rules import value
 
-_BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+_BOMS = (
+    *((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32")),
+    *((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")),
+)
 # C0 and C1 controls except tab and newline (carriage returns are line endings, form feeds page breaks), and the BOM.
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ufeff]")
 _SUSPECT = re.compile("[^\x00-\x7f]{2}|[\x80-\x9f]|[\xc2\xc3\xe2]\\s")
@@ -23,11 +26,11 @@ _UNDECODED = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f\ufffd\ud800-\udfff]")
 
 
 def decode_bytes(raw: bytes) -> tuple[str | None, str]:
-    """(text, codec), or (None, "") when `raw` is not text: byte-order mark, then strict UTF-8, then detection.
+    """(text, codec), or (None, "") when `raw` is not text: byte-order mark, zero bytes, strict UTF-8, then detection.
 
     Never ``errors="ignore"``: a codec fits all bytes or it is the wrong one.
     """
-    codec = next((codec for mark, codec in _BOMS if raw.startswith(mark)), "utf-8")
+    codec = next((codec for mark, codec in _BOMS if raw.startswith(mark)), "") or _wide(raw) or "utf-8"
     try:
         text = raw.decode(codec)
     except UnicodeDecodeError:
@@ -37,14 +40,26 @@ def decode_bytes(raw: bytes) -> tuple[str | None, str]:
         if best is None:
             return None, ""
         text, codec = str(best), best.encoding
-    if len(_UNDECODED.findall(text)) > value("undecodable_share") * max(len(text), 1000):
-        return None, ""
-    return text, codec
+    return (None, "") if _garbled(text) else (text, codec)
+
+
+def _wide(raw: bytes) -> str:
+    """UTF-16 or UTF-32 without a byte-order mark, for Latin letters: every second byte is 0, or three of four."""
+    head = raw[:4096]
+    if b"\0" not in head:
+        return ""
+    share = [head[k::4].count(0) / max(1, len(head[k::4])) for k in range(4)]
+    zero = "".join("0" if s > 0.6 else "x" if s < 0.05 else "?" for s in share)
+    return {"x0x0": "utf-16-le", "0x0x": "utf-16-be", "x000": "utf-32-le", "000x": "utf-32-be"}.get(zero, "")
+
+
+def _garbled(text: str) -> bool:
+    return len(_UNDECODED.findall(text)) > value("undecodable_share") * max(len(text), 1000)
 
 
 def decode(document: Document) -> Keep | Drop:
-    if document.codec:
-        return Keep(document)
+    if document.codec:  # as text from a dump or a table, which can hold garbage all the same
+        return Drop("undecodable", document.text[:200]) if _garbled(document.text) else Keep(document)
     text, codec = decode_bytes(document.raw)
     if text is None:
         return Drop("undecodable", f"{len(document.raw):,} bytes")

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 from .document import Document, Drop, Keep
+from .rules import value
 
 _REDIRECT = re.compile(r"\s*#\s*redirect\b", re.I)
 # The template that marks the page itself. "{{other uses|Ada (disambiguation)}}" only points to such a page.
@@ -31,6 +32,7 @@ _BRACE_PAIR = re.compile(r"(\{\{|\}\})")
 _TEMPLATE_NAME = re.compile(r"[^{}<>\[\]\n|#]+")  # anything else, and triple braces, is for the parser to judge
 _HEADING = re.compile(r"^=.*$", re.M)
 _LINK_HEADING = re.compile(r"==([^=\n]+)==[ \t]*")
+_LIST_MARKS = re.compile(r"^([*#:;]{20})[*#:;]+", re.M)  # each would be a node of its own
 _LITERAL = re.compile(r"<(?:nowiki|pre|code|source|syntaxhighlight)\b|\{\{\{", re.I)
 # Files and categories, and links to the same page in another language ("fr:Paris"); "Re:Zero" is an article. With a
 # colon in front ("[[:Category:Cities]]") a link is meant to be seen.
@@ -63,14 +65,21 @@ def disambiguation(document: Document) -> Keep | Drop:
 
 def markup(document: Document) -> Keep | Drop:
     """Wikitext to plain text: references, tables, files and most templates go; link text and headings stay."""
-    return Keep(replace(document, text=plain_text(document.text)))
+    work = unclosed(document.text) * len(document.text)
+    # From some 100,000 "=" in one heading on, the parser takes the whole process down with it.
+    if work > value("markup_max_work") or any(m[0].count("=") > 1000 for m in _HEADING.finditer(document.text)):
+        return Drop("too_deep", f"{work // max(1, len(document.text)):,} marks without an end, {document.text[:200]}")
+    try:
+        return Keep(replace(document, text=plain_text(document.text)))
+    except RecursionError:
+        return Drop("too_deep", document.text[:200])
 
 
 def plain_text(wikitext: str) -> str:
     """The sentences of a page, headings and list items on lines of their own."""
     import mwparserfromhell
 
-    wikitext = _COMMENT.sub("", wikitext)
+    wikitext = _LIST_MARKS.sub(r"\1", _COMMENT.sub("", wikitext))
     if not _LITERAL.search(wikitext):
         # References are a third of an article, links the most frequent mark. The parser, which takes most of the time,
         # need not see what is plain to see; what is left leads to the same text (tests/test_mrclean.py).
@@ -84,6 +93,35 @@ def plain_text(wikitext: str) -> str:
     text = re.sub(r" ([,.;:)])", r"\1", text).replace("( ", "(")
     text = re.sub(r" *\n *", "\n", text)
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+
+
+_MARK = re.compile(r"\{\{|\}\}|\[\[|\]\]|\[(?=https?:|//)|\]|\{\||\|\}|<!--|-->|(</?)([a-zA-Z]+)((?:\s[^<>]*)?>)?")
+_OPENED_BY = {"}}": "{{", "]]": "[[", "]": "[", "|}": "{|", "-->": "<!--"}
+_SINGLE_TAGS = {"br", "wbr", "hr", "meta", "link", "img", "li", "dt", "dd", "th", "td", "tr", "p"}
+
+
+def unclosed(wikitext: str) -> int:
+    """Marks that open something and close nothing. From each the parser runs to the end of the page and back."""
+    stack: list[str] = []
+    count = 0
+    for match in _MARK.finditer(wikitext):
+        mark, tag = match[0], match[2] and match[2].lower()
+        if tag:
+            if tag in _SINGLE_TAGS or (match[3] or "").endswith("/>"):
+                continue
+            if not match[3]:  # "<ref " and no ">"
+                count += match[1] == "<"
+                continue
+            if match[1] == "<":
+                stack.append(tag)
+                continue
+        opener = tag or _OPENED_BY.get(mark)
+        if not opener:
+            stack.append(mark)
+        elif opener in stack[-40:]:  # the parser goes no deeper than this either
+            while stack.pop() != opener:
+                count += 1
+    return count + len(stack)
 
 
 def _link_text(match: re.Match) -> str:

@@ -1,0 +1,114 @@
+"""python -m helpers.mrclean INPUT... --out DIR --kind KIND: clean a folder of your own.
+
+Exit status: 0 all well, 1 something was quarantined (see the report), 2 wrong usage, nothing could be read, or it had
+to stop before the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+import filelock
+
+from . import batch
+from .batch.report import summary
+from .pipeline import STEPS
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    screen = _Screen()
+    try:
+        report = batch.run(
+            options.inputs,
+            options.out,
+            options.kind,
+            options.workers,
+            options.engine,
+            options.text_column,
+            screen.say,
+        )
+    except FileNotFoundError as error:
+        return screen.fail(f"there is no {error.filename}")
+    except filelock.Timeout:
+        return screen.fail(f"another start is at work in {options.out}; wait for it, or name another --out")
+    except (ValueError, batch.Stopped, OSError) as error:
+        return screen.fail(str(error))
+    except KeyboardInterrupt:
+        return screen.fail("stopped by you; start again to go on")
+    screen.say(f"{summary(report)}\nreport: {options.out / 'report.md'}", True)
+    if not report["documents_read"]:
+        return screen.fail(
+            "nothing could be read" if report["documents_in"] else "there is nothing to read in the input"
+        )
+    return 1 if report["quarantined"] else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers.mrclean",
+        description="Clean text: repair it, replace private data, drop what is no text and what is there twice, and "
+        "account for every document. An interrupted run goes on when it is started again.",
+        epilog="Exit status: 0 all well; 1 something was quarantined, see the report; 2 wrong usage, nothing could be "
+        "read, or stopped before the end. RAY_ADDRESS names the cluster for --engine ray, else it starts one here.",
+    )
+    parser.add_argument(
+        "inputs",
+        nargs="+",
+        type=Path,
+        metavar="INPUT",
+        help="files and folders: text, .jsonl, .parquet, for wiki also .xml dumps; also packed: .gz, .bz2, .zst",
+    )
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="DIR", help="a new folder, or an earlier one to go on with"
+    )
+    parser.add_argument(
+        "--kind",
+        required=True,
+        choices=list(STEPS),
+        help="book, wiki, review: English; code: Python; text: any",
+    )
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    parser.add_argument("--workers", type=_positive, default=cores, metavar="N", help=f"processes (default: {cores})")
+    parser.add_argument("--engine", choices=list(batch.ENGINES), default="local", help="ray needs the extra .[scale]")
+    parser.add_argument("--text-column", default="text", metavar="NAME", help="of rows with texts (default: text)")
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least one worker is needed")
+    return number
+
+
+class _Screen:
+    """Progress on one line of a terminal; in a log, a line every ten seconds."""
+
+    def __init__(self):
+        self._terminal = sys.stderr.isatty()
+        self._shown = 0.0
+
+    def say(self, text: str, last: bool) -> None:
+        if last:
+            print(("\r\x1b[K" if self._terminal else "") + text, file=sys.stderr)
+        elif self._terminal or time.monotonic() - self._shown > 10:
+            self._shown = time.monotonic()
+            print(
+                f"\r\x1b[K{text}" if self._terminal else text,
+                end="" if self._terminal else "\n",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def fail(self, text: str) -> int:
+        self.say(f"error: {text}", True)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""Who does the work: processes of this machine, or a Ray cluster. Both call the same functions on the same arguments.
+
+An engine is a context manager with one method, ``map(function, tasks)``: the results of ``function(*task)``, in any
+order.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from . import work
+
+
+class Stopped(RuntimeError):
+    """The work could not go on. What is done stays done, and the next start goes on from there."""
+
+
+class Local:
+    """Worker processes of this machine."""
+
+    def __init__(self, workers: int, out: Path):
+        context = multiprocessing.get_context("spawn")
+        self._out, self._workers = out, workers
+        self.bytes_done = context.Value("q", 0)  # read from disk by all workers, for the time left
+        self._pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(self.bytes_done, os.getpid()))
+        self._processes: set = set()
+
+    def __enter__(self) -> Local:
+        return self
+
+    def __exit__(self, kind, error, traceback) -> None:
+        if kind is not None:  # do not wait for what nobody will read
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            for process in self._processes:
+                process.terminate()
+        self._pool.shutdown()
+
+    def map(self, function: Callable, tasks: Iterable[tuple]) -> Iterator:
+        tasks, running = iter(tasks), set()
+        try:
+            while True:
+                # As many as there are workers, so that all that is under way is really being worked on.
+                for task in itertools.islice(tasks, self._workers - len(running)):
+                    running.add(self._pool.submit(function, *task))
+                    self._processes |= set(multiprocessing.active_children())
+                if not running:
+                    return
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+        except BrokenProcessPool:
+            raise self._died() from None
+
+    def _died(self) -> Stopped:
+        """Which shard the dead worker had in hand: its unfinished file has the number of its process in the name."""
+        for process in self._processes:
+            process.join(timeout=5)
+        codes = {p.pid: p.exitcode for p in self._processes if p.exitcode not in (0, None, -signal.SIGTERM)}
+        parts = [path.name for path in self._out.rglob(".*.part")]
+        shards = {name[1:].split(".parquet.")[0] for name in parts for pid in codes if name.endswith(f".{pid}.part")}
+        how = ", ".join(f"signal {-code}" if code < 0 else f"status {code}" for code in codes.values())
+        return Stopped(
+            f"a worker died ({how or 'nothing says how'}) with {', '.join(sorted(shards)) or 'no shard'} in hand. "
+            "Signal 9 mostly means that memory ran out: then take fewer --workers. Nothing is half written; start again"
+        )
+
+
+def _begin(counter, parent: int) -> None:
+    """In every worker process: Ctrl-C is for the parent, bytes are counted, and nobody survives the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def advance(n: int) -> None:
+        with counter.get_lock():
+            counter.value += n
+
+    def leave_with_parent() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    work.advance = advance
+    threading.Thread(target=leave_with_parent, daemon=True).start()
+
+
+class Ray:
+    """Ray Data, on the cluster that RAY_ADDRESS names, else on one of its own on this machine.
+
+    All its machines must see the input and the output folder under the same path.
+    """
+
+    def __init__(self, workers: int, out: Path):
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody
+        try:
+            import ray
+            import ray.data
+        except ImportError as error:
+            raise Stopped(
+                "the engine ray is not installed:  python -m pip install -c constraints.txt -e '.[scale]'"
+            ) from error
+        self._ray, self.bytes_done = ray, None
+        own = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers, "include_dashboard": False}
+        for name in ("ray", "ray.data"):
+            logging.getLogger(name).setLevel(logging.ERROR)  # what it does on the way is no news
+        ray.init(**own, log_to_driver=False, logging_level="error")
+        ray.data.DataContext.get_current().enable_progress_bars = False
+
+    def __enter__(self) -> Ray:
+        return self
+
+    def __exit__(self, kind, error, traceback) -> None:
+        self._ray.shutdown()
+
+    def map(self, function: Callable, tasks: Iterable[tuple]) -> Iterator:
+        # Pickled, so that Ray's tables hold bytes, whatever a file name holds.
+        rows = [{"task": pickle.dumps((function, task))} for task in tasks]
+        if not rows:
+            return
+        blocks = self._ray.data.from_items(rows, override_num_blocks=len(rows))
+        for row in blocks.map(_apply).iter_rows():
+            result = pickle.loads(row["result"])
+            if isinstance(result, OSError):
+                raise result
+            yield result
+
+
+def _apply(row: dict) -> dict:
+    function, task = pickle.loads(row["task"])
+    try:
+        result = function(*task)
+    except OSError as error:
+        result = error
+    return {"result": pickle.dumps(result)}
+
+
+ENGINES = {"local": Local, "ray": Ray}

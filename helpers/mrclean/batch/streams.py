@@ -1,0 +1,242 @@
+"""From a file to its documents, one at a time: text, JSON lines, parquet and dumps, packed or not.
+
+Whatever the file holds, each thing in it comes out once, as a `Document` or as `Refused` with the reason, and no more
+than one document is in memory.
+"""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import gzip
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from .. import readers
+from ..document import Document
+from ..rules import value
+from .listing import Entry
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+_OPEN = {".gz": lambda raw: gzip.GzipFile(fileobj=raw), ".bz2": bz2.BZ2File, ".zst": zstd.ZstdFile}
+_CHUNK = 1 << 20
+PAGE_BYTES = 8_000_000  # of a dump, page by page; MediaWiki itself allows 2 MiB
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A file, or a row of one, that is no document."""
+
+    id: str
+    reason: str  # one of rules.QUARANTINE
+    evidence: str
+    bytes: int
+
+
+class _Expands(Exception):
+    pass
+
+
+class _Unending(Exception):
+    pass
+
+
+def largest() -> int:
+    """Bytes that a document may have."""
+    return int(value("document_max_megabytes") * 1e6)
+
+
+def read(
+    entry: Entry, kind: str, column: str = "text", advance: Callable[[int], None] = lambda n: None
+) -> Iterator[Document | Refused]:
+    """Every document of `entry`. `column` is where rows have their text. `advance` is told the bytes read from disk."""
+    told = 0  # bytes of documents and refusals that came out so far
+
+    def tell(found):
+        nonlocal told
+        told += found.bytes if isinstance(found, Refused) else found.bytes_in
+        return found
+
+    def rest(reason: str, error: object) -> Refused:
+        # What a stream held that ends in a fault is not known; a file is lost with its size, unless rows came before.
+        return Refused(entry.id, reason, str(error) or type(error).__name__, 0 if told else entry.size)
+
+    if entry.problem:
+        yield Refused(entry.id, entry.problem, entry.evidence, entry.size)
+        advance(entry.size)
+        return
+    position = 0
+    try:
+        with open(entry.path, "rb") as raw:
+            for found in _found(raw, entry, kind, column):
+                yield tell(found)
+                advance(raw.tell() - position)
+                position = raw.tell()
+    except EOFError as error:
+        yield rest("truncated", error)
+    except _Expands as error:
+        yield rest("expands", error)
+    except _Unending as error:
+        yield rest("too_large", error)
+    except UnicodeDecodeError as error:
+        yield rest("undecodable", f"{error.reason}, as {error.encoding}")
+    except Exception as error:  # whatever zlib, expat, pyarrow and others make of garbage
+        by_system = isinstance(error, OSError) and error.errno
+        yield rest("unreadable", error.strerror) if by_system else rest("damaged", f"{type(error).__name__}: {error}")
+    advance(max(0, entry.size - position))
+
+
+def _found(raw: io.BufferedReader, entry: Entry, kind: str, column: str) -> Iterator[Document | Refused]:
+    name = entry.path.lower()
+    ending = next((ending for ending in _OPEN if name.endswith(ending)), "")
+    name = name.removesuffix(ending)
+    if name.endswith(".parquet") and not ending:
+        yield from _parquet(raw, entry, kind, column)
+        return
+    stream = raw
+    if ending:
+        allowed = max(largest() + 1, int(value("expansion_max")) * entry.size)
+        stream = io.BufferedReader(_Limited(_OPEN[ending](raw), allowed), _CHUNK)
+    if name.endswith((".jsonl", ".ndjson")):
+        yield from _lines(stream, entry, kind, column)
+    elif kind == "wiki" and name.endswith(".xml"):
+        yield from _dump(stream, entry)
+    else:
+        yield _whole(stream, entry, kind)
+
+
+class _Limited(io.RawIOBase):
+    """A decompressed stream that gives up where it has grown beyond `allowed` bytes."""
+
+    def __init__(self, stream, allowed: int):
+        self.stream, self.allowed, self.left = stream, allowed, allowed
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer) -> int:
+        chunk = self.stream.read1(len(buffer))  # what there is: a fault further on must not take it along
+        self.left -= len(chunk)
+        if self.left < 0:
+            raise _Expands(f"more than {self.allowed / 1e6:,.0f} MB come out of it")
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+
+def _whole(stream, entry: Entry, kind: str) -> Document | Refused:
+    parts, size = [], 0
+    while chunk := stream.read(_CHUNK):
+        size += len(chunk)
+        if size > largest():
+            return _too_large(entry.id, entry.size)
+        parts.append(chunk)
+    return Document(entry.id, kind, entry.source, PurePath(entry.id).stem, raw=b"".join(parts), bytes_in=size)
+
+
+def _too_large(id: str, size: int) -> Refused:
+    return Refused(id, "too_large", f"more than {largest() / 1e6:g} MB in one document", size)
+
+
+def _lines(stream, entry: Entry, kind: str, column: str) -> Iterator[Document | Refused]:
+    number = 0
+    while line := stream.readline(largest() + 1):
+        number += 1
+        id = f"{entry.id}:{number}"
+        size = len(line)
+        if size > largest():
+            while not line.endswith(b"\n") and (line := stream.readline(_CHUNK)):
+                size += len(line)
+            yield _too_large(id, size)
+            continue
+        if number == 1:
+            line = line.removeprefix(codecs.BOM_UTF8)
+        if line.isspace() or not line:
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            yield Refused(id, "broken_line", str(error), size)
+            continue
+        if not isinstance(row, dict) or not isinstance(row.get(column), str):
+            yield Refused(id, "no_text", f"no text in {column!r}{_instead(row)}", size)
+            continue
+        yield _row(id, kind, entry, row[column], row)
+
+
+def _instead(row: object) -> str:
+    return f"; there are {', '.join(map(repr, list(row)[:10]))}" if isinstance(row, dict) else ", not a table row"
+
+
+def _row(id: str, kind: str, entry: Entry, text: str | bytes, row: dict) -> Document | Refused:
+    title = row.get("title", row.get("id", ""))
+    title = str(title)[:300].encode("utf-8", "replace").decode("utf-8")
+    if isinstance(text, bytes):
+        return Document(id, kind, entry.source, title, raw=text, bytes_in=len(text))
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > largest():
+        return _too_large(id, size)
+    return Document(id, kind, entry.source, title, text=text, codec="utf-8", bytes_in=size)
+
+
+def _parquet(raw, entry: Entry, kind: str, column: str) -> Iterator[Document | Refused]:
+    import pyarrow.parquet as pq
+
+    table = pq.ParquetFile(raw)
+    names = table.schema_arrow.names
+    if column not in names:
+        yield Refused(entry.id, "no_text", f"no column {column!r}; there are {', '.join(names[:10])}", entry.size)
+        return
+    wanted = [name for name in (column, "title", "id") if name in names]
+    allowed = left = max(largest() + 1, int(value("expansion_max")) * entry.size)
+    number = 0
+    for batch in table.iter_batches(batch_size=16, columns=wanted):
+        for row in batch.to_pylist():
+            number += 1
+            text = row[column]
+            if not isinstance(text, (str, bytes)):
+                yield Refused(f"{entry.id}:{number}", "no_text", f"row {number} has {type(text).__name__}", 0)
+                continue
+            left -= len(text)
+            if left < 0:
+                raise _Expands(f"more than {allowed / 1e6:,.0f} MB come out of it")
+            found = _row(f"{entry.id}:{number}", kind, entry, text, row)
+            too_large = isinstance(found, Document) and found.bytes_in > largest()
+            yield _too_large(found.id, found.bytes_in) if too_large else found
+
+
+def _dump(stream, entry: Entry) -> Iterator[Document | Refused]:
+    number = waiting = 0
+
+    def fed():
+        nonlocal waiting
+        for piece in _decoded(stream):
+            waiting += len(piece)
+            if waiting > PAGE_BYTES:
+                raise _Unending(f"more than {waiting / 1e6:.0f} MB without the end of a page")
+            yield piece
+
+    for page in readers.wiki_pages(fed()):
+        number, waiting = number + 1, 0
+        del page["number"]  # of the page in its own wiki; what is unique here is the place in the dump
+        id = f"{entry.id}:{number}"
+        if page["bytes_in"] > largest():
+            yield _too_large(id, page["bytes_in"])
+        else:
+            yield Document(id, "wiki", entry.source, codec="utf-8", **page)
+
+
+def _decoded(stream) -> Iterator[str]:
+    head = stream.peek(4)[:4]
+    utf16 = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or head[:2] in (b"<\x00", b"\x00<")
+    decoder = codecs.getincrementaldecoder("utf-16" if utf16 else "utf-8-sig")()
+    while chunk := stream.read(1 << 16):
+        yield decoder.decode(chunk)
+    yield decoder.decode(b"", final=True)

@@ -1,0 +1,71 @@
+"""Files that are there whole or not at all: tables row by row, and what is in them by hash."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+ROW_GROUP_BYTES, ROW_GROUP_ROWS = 4_000_000, 1024
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator:
+    """A binary file to write; at the end it is on the disk and takes the place of `path`, or after an error is gone.
+
+    While it grows, its name tells which process writes it: ``.NAME.PID.part``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+class Table:
+    """Rows that go to parquet as they come; a row group at a time is held in memory."""
+
+    def __init__(self, file, columns: dict):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self._schema = pa.schema(list(columns.items()))
+        self._writer = pq.ParquetWriter(pa.PythonFile(file, "w"), self._schema, compression="zstd")
+        self._waiting: list[tuple] = []
+        self._bytes = 0
+        self.rows = 0
+
+    def add(self, row: tuple, size: int) -> None:
+        """A row with its values in the order of the columns; `size` is about what it takes in memory."""
+        self._waiting.append(row)
+        self._bytes += size
+        self.rows += 1
+        if self._bytes >= ROW_GROUP_BYTES or len(self._waiting) >= ROW_GROUP_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        if self._waiting:
+            columns = [pa.array(c, f.type) for c, f in zip(zip(*self._waiting, strict=True), self._schema, strict=True)]
+            self._writer.write_table(pa.Table.from_arrays(columns, schema=self._schema), row_group_size=ROW_GROUP_ROWS)
+        self._waiting, self._bytes = [], 0
+
+    def close(self) -> None:
+        self._flush()
+        self._writer.close()
+
+
+@contextlib.contextmanager
+def table(path: Path, columns: dict) -> Iterator[Table]:
+    """A `Table` that becomes `path` when all went well."""
+    with atomic(path) as file:
+        rows = Table(file, columns)
+        yield rows
+        rows.close()

