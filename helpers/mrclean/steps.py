@@ -34,6 +34,8 @@ def decode_bytes(raw: bytes) -> tuple[str | None, str]:
     try:
         text = raw.decode(codec)
     except UnicodeDecodeError:
+        if _damaged_utf8(raw):
+            return None, ""
         from charset_normalizer import from_bytes
 
         best = from_bytes(raw).best()
@@ -51,6 +53,13 @@ def _wide(raw: bytes) -> str:
     share = [head[k::4].count(0) / max(1, len(head[k::4])) for k in range(4)]
     zero = "".join("0" if s > 0.6 else "x" if s < 0.05 else "?" for s in share)
     return {"x0x0": "utf-16-le", "0x0x": "utf-16-be", "x000": "utf-32-le", "000x": "utf-32-be"}.get(zero, "")
+
+
+def _damaged_utf8(raw: bytes) -> bool:
+    """UTF-8 with a few bytes broken or cut off. Some codec fits them all, and makes garbage of the rest."""
+    text = raw.decode("utf-8", "replace")
+    broken = text.count("\ufffd")
+    return len(text) - len(text.encode("ascii", "ignore")) - broken > 2 * broken
 
 
 def _garbled(text: str) -> bool:
