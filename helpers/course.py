@@ -97,6 +97,7 @@ BENCHMARKS = (
     Notebook("bench_watch", "What watching costs", "What do a watched step, the live chart and the monitor take?"),
     Notebook("bench_clean_speed", "How fast cleaning is", "How many times datatrove's speed, per core?"),
     Notebook("bench_clean_effect", "What cleaning is worth", "Does a small model learn more from cleaned text?"),
+    Notebook("bench_clean_scale", "How cleaning grows", "What do more workers and more text cost, up to a terabyte?"),
     Notebook("bench_spread", "Spread over seeds", "How far apart are runs that differ in nothing but the seed?"),
 )
 

@@ -288,6 +288,7 @@ def test_a_hundred_thousand_tiny_documents(tmp_path):
     done = command(tmp_path / "tiny.jsonl", "--out", tmp_path / "out", "--kind", "text")
     assert done.returncode == 0, done.stderr
     report = report_of(tmp_path / "out")
+    assert "MB/s" in done.stderr and "left" in done.stderr  # said while the one shard was under way
     assert report["documents_in"] == 100_000 and report["documents_kept"] > 99_900  # some are alike by chance
 
 
@@ -777,7 +778,7 @@ def test_progress_says_how_long_it_takes(tmp_path):
         [listing.Shard("a", (listing.Entry("a", "a", "s", 90_000_000),))], pool, lambda *a: said.append(a)
     )
     progress._began -= 10
-    progress.tell(0)
+    progress.tell({})
     assert said == [("0 of 1 shards, 33% of 90.0 MB, 3.0 MB/s, 20 seconds left", False)]
 
 

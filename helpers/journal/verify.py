@@ -243,9 +243,9 @@ def _notebooks() -> list[str]:
 
 
 def _readme() -> list[str]:
-    same = readme.current() == readme.block()
-    return (
-        []
-        if same
-        else ["README.md: the headline table is not what the records say; `python -m helpers.journal readme`"]
-    )
+    current, wanted = readme.current(), readme.wanted()
+    return [
+        f"README.md: the block {name!r} is not what the records say; `python -m helpers.journal readme`"
+        for name in wanted
+        if current[name] != wanted[name]
+    ]

@@ -11,6 +11,7 @@ import re
 import string
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 
@@ -52,9 +53,12 @@ _COMMENT_LINE = re.compile(r"^[ \t]*#.*$", re.M)
 _DOCSTRING = re.compile(r'^[ \t]*[rR]?("""|\'\'\')(?:.|\n)*?\1', re.M)
 
 
-def measure(text: str) -> dict[str, float]:
-    """Every score of every rule set, by the names of rules.RULE_SETS. An empty text scores 0 everywhere."""
-    return {**_c4(text), **_words_and_repetition(text), **_fineweb(text), **_bigcode(text)}
+def measure(text: str, rule_sets: Iterable[str] = RULE_SETS) -> dict[str, float]:
+    """Every score of `rule_sets`, by the names of rules.RULE_SETS. An empty text scores 0 everywhere."""
+    found: dict[str, float] = {}
+    for part in dict.fromkeys(_MEASURED_BY[name] for name in rule_sets if name in _MEASURED_BY):
+        found |= part(text)
+    return found
 
 
 def failed(scores: dict[str, float], rule_set: str) -> str:
@@ -62,12 +66,18 @@ def failed(scores: dict[str, float], rule_set: str) -> str:
     return next((limit.score for limit in RULE_SETS[rule_set].limits if not limit.passes(scores)), "")
 
 
-def score(document: Document) -> Keep | Drop:
+def score(document: Document, rule_sets: Iterable[str] = RULE_SETS) -> Keep | Drop:
     """Gives the document its scores, by the names of the rule sets; drops nothing. Only code has comments to count."""
-    scores = {**document.scores, **measure(document.text)}
+    scores = {**document.scores, **measure(document.text, rule_sets)}
     if document.kind != "code":
-        del scores["comments"]
+        scores.pop("comments", None)
     return Keep(replace(document, scores=scores))
+
+
+def score_to_cut(document: Document) -> Keep | Drop:
+    """`score`, but only by the rule sets that cut this kind: where nobody looks at the others, they cost time."""
+    cutting = [name for name, of in RULE_SETS.items() if {limit.score for limit in of.limits} & {*CUTS[document.kind]}]
+    return score(document, cutting)
 
 
 def cut(document: Document) -> Keep | Drop:
@@ -253,3 +263,12 @@ def _alphanumeric(text: str) -> int:
     ascii_only = text.encode("ascii", "ignore")
     others = "" if text.isascii() else "".join(_NOT_ASCII.findall(text))
     return len(ascii_only.translate(None, _ASCII_MARKS)) + sum(map(str.isalnum, others))
+
+
+_MEASURED_BY = {  # "language" is measured where it decides, in steps.language
+    "c4": _c4,
+    "gopher_quality": _words_and_repetition,
+    "gopher_repetition": _words_and_repetition,
+    "fineweb": _fineweb,
+    "bigcode": _bigcode,
+}

@@ -54,7 +54,7 @@ def run(
         path = Path(path).resolve()
         if out == path or out.is_relative_to(path) or path.is_relative_to(out):
             raise ValueError(f"the output folder {out} and the input {path} must not lie in each other")
-    entries, aside = listing.find(inputs)
+    entries, aside = listing.find(inputs, kind)
     _claim(out)
     job = work.Job(str(out), kind, column, _config_hash(kind, column))
     with filelock.FileLock(job.path("lock"), timeout=0):
@@ -65,9 +65,11 @@ def run(
         try:
             with ENGINES[engine](workers, out) as pool:
                 progress = _Progress(shards, pool, say)
+                pool.tick = lambda: progress.tell(cleaned)
                 for manifest in pool.map(work.clean_shard, [(job, shard) for shard in shards]):
                     cleaned[manifest["shard"]] = manifest
-                    progress.tell(len(cleaned))
+                    progress.tell(cleaned)
+                pool.tick = lambda: None
                 say("looking for duplicates", False)
                 counts = {shard.name: cleaned[shard.name]["candidates"] for shard in shards}
                 signatures = [cleaned[shard.name]["outputs"]["signatures"] for shard in shards]
@@ -149,15 +151,16 @@ class _Progress:
         self._total = max(1, sum(shard.size for shard in shards))
         self._began = time.monotonic()
 
-    def tell(self, shards_done: int) -> None:
+    def tell(self, cleaned: dict) -> None:
         from ...budget import duration
 
-        text = f"{shards_done} of {len(self._shards)} shards"
-        if self._pool.bytes_done is not None:
-            share = min(1.0, self._pool.bytes_done.value / self._total)
-            seconds = time.monotonic() - self._began
-            text += f", {share:.0%} of {self._total / 1e6:,.1f} MB"
-            if share > 0.02 and seconds > 2:
-                left = duration(seconds * (1 - share) / share)
-                text += f", {share * self._total / 1e6 / seconds:.1f} MB/s, {left} left"
+        # Where workers do not count the bytes they read, those of whole shards have to do.
+        by_shard = sum(shard.size for shard in self._shards if shard.name in cleaned)
+        counted = self._pool.bytes_done
+        share = min(1.0, (by_shard if counted is None else counted.value) / self._total)
+        seconds = time.monotonic() - self._began
+        text = f"{len(cleaned)} of {len(self._shards)} shards, {share:.0%} of {self._total / 1e6:,.1f} MB"
+        if share > 0.02 and seconds > 2:
+            left = duration(seconds * (1 - share) / share)
+            text += f", {share * self._total / 1e6 / seconds:.1f} MB/s, {left} left"
         self._say(text, False)

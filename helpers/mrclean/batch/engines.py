@@ -35,6 +35,7 @@ class Local:
         self.bytes_done = context.Value("q", 0)  # read from disk by all workers, for the time left
         self._pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(self.bytes_done, os.getpid()))
         self._processes: set = set()
+        self.tick: Callable[[], None] = lambda: None  # called about once a second
 
     def __enter__(self) -> Local:
         return self
@@ -56,7 +57,8 @@ class Local:
                     self._processes |= set(multiprocessing.active_children())
                 if not running:
                     return
-                done, running = wait(running, return_when=FIRST_COMPLETED)
+                done, running = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
+                self.tick()
                 for future in done:
                     yield future.result()
         except BrokenProcessPool:
@@ -108,7 +110,7 @@ class Ray:
             raise Stopped(
                 "the engine ray is not installed:  python -m pip install -c constraints.txt -e '.[scale]'"
             ) from error
-        self._ray, self.bytes_done = ray, None
+        self._ray, self.bytes_done, self.tick = ray, None, None
         own = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers, "include_dashboard": False}
         for name in ("ray", "ray.data"):
             logging.getLogger(name).setLevel(logging.ERROR)  # what it does on the way is no news

@@ -41,8 +41,10 @@ class Shard:
         return sum(entry.size for entry in self.entries)
 
 
-def find(inputs: list[Path]) -> tuple[list[Entry], Counter]:
-    """(entries in the order of their ids, what was left aside on purpose: hidden names, links inside the input).
+def find(inputs: list[Path], kind: str = "text") -> tuple[list[Entry], Counter]:
+    """(entries in the order of their ids, what was left aside on purpose and how often).
+
+    Left aside are hidden names, links to other places of the input and, of code, what is not named as Python.
 
     The order in which `inputs` are given changes nothing, and what two of them hold is found once.
 
@@ -60,6 +62,9 @@ def find(inputs: list[Path]) -> tuple[list[Entry], Counter]:
             id = os.fsencode(path.relative_to(common)).decode("utf-8", "backslashreplace")
             if not problem and path.name.lower().removesuffix(_packed(path.name)).endswith(ARCHIVES):
                 problem, evidence = "archive", path.name
+            if kind == "code" and path != root and not problem and not _code(path.name):
+                aside["files that are not *.py"] += 1
+                continue
             try:
                 size = path.lstat().st_size if not problem or problem == "archive" else 0
             except OSError as error:
@@ -70,6 +75,10 @@ def find(inputs: list[Path]) -> tuple[list[Entry], Counter]:
 
 def _text(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _code(name: str) -> bool:
+    return many_documents(name) or name.lower().removesuffix(_packed(name)).endswith(".py")
 
 
 def _packed(name: str) -> str:

@@ -42,8 +42,8 @@ class Job:
 
 
 def steps(kind: str) -> tuple[Step, ...]:
-    """The steps of a kind, one document at a time; scores are only taken where something is cut by them."""
-    return pipeline.STEPS[kind] + ((scores.score, scores.cut) if CUTS[kind] else ())
+    """The steps of a kind, one document at a time; nothing is scored that cuts nothing."""
+    return pipeline.STEPS[kind] + ((scores.score_to_cut, scores.cut) if CUTS[kind] else ())
 
 
 def clean_shard(job: Job, shard: Shard) -> dict:
