@@ -143,9 +143,9 @@ def flipped(data):
     return data[:middle] + bytes(255 - byte for byte in data[middle : middle + 100]) + data[middle + 100 :]
 
 
-def parquet(columns):
+def parquet(columns, **options):
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns), sink)
+    pq.write_table(pa.table(columns), sink, **options)
     return sink.getvalue().to_pybytes()
 
 
@@ -218,23 +218,23 @@ def test_rows_are_judged_one_by_one(hostile):
     _, _, out, _ = hostile
     texts = {id.removeprefix("texts/"): text for id, text in kept(out).items()}
     fates = {id.removeprefix("texts/"): why for id, why in dropped(out).items()}
-    assert texts["lines.jsonl:1"] == prose(11) and texts["lines.jsonl:10"] == prose(12)
-    reasons = [fates[f"lines.jsonl:{n}"][0] for n in (2, 3, 4, 5, 6, 8, 9)]  # line 7 is empty
-    assert reasons == ["broken_line", "no_text", "no_text", "no_text", "broken_line", "broken_line", "broken_line"]
-    assert "'body'" in fates["lines.jsonl:4"][1]  # the columns there are
-    assert "lines.jsonl:7" not in fates
-    assert "\ufffd" in texts["lone.jsonl:1"]  # half a character
-    assert fates["garbage.jsonl:1"][0] == fates["garbage.jsonl:2"][0] == "undecodable"
-    assert fates["long.jsonl:1"][0] == "too_large" and "long.jsonl:2" in texts
-    assert texts["rows.parquet:1"] == prose(16) and texts["rows.parquet:3"] == prose(17)
-    assert fates["rows.parquet:2"][0] == "no_text"
-    assert texts["bytes.parquet:1"] == latin(3)
+    assert texts["lines.jsonl/1"] == prose(11) and texts["lines.jsonl/10"] == prose(12)
+    reasons = [fates[f"lines.jsonl/{n}"][0] for n in (2, 3, 4, 5, 6, 8, 9)]  # line 7 is empty
+    assert reasons == ["broken_line", "no_text", "no_text", "no_text", "no_text", "broken_line", "broken_line"]
+    assert "'body'" in fates["lines.jsonl/4"][1]  # the columns there are
+    assert "lines.jsonl/7" not in fates
+    assert "\ufffd" in texts["lone.jsonl/1"]  # half a character
+    assert fates["garbage.jsonl/1"][0] == fates["garbage.jsonl/2"][0] == "undecodable"
+    assert fates["long.jsonl/1"][0] == "too_large" and "long.jsonl/2" in texts
+    assert texts["rows.parquet/1"] == prose(16) and texts["rows.parquet/3"] == prose(17)
+    assert fates["rows.parquet/2"][0] == "no_text"
+    assert texts["bytes.parquet/1"] == latin(3)
 
 
 def test_what_came_before_the_fault_is_kept(hostile):
     _, _, out, _ = hostile
     fates = {id.removeprefix("texts/"): why for id, why in dropped(out).items()}
-    before = [id for id in kept(out) if id.startswith("texts/cut.jsonl.zst:")]
+    before = [id for id in kept(out) if id.startswith("texts/cut.jsonl.zst/")]
     assert 0 < len(before) < 300 and fates["cut.jsonl.zst"][0] == "truncated"
     assert fates["swell.jsonl.gz"][0] == "expands"
     assert fates["swell.parquet"][0] == "expands"
@@ -424,14 +424,14 @@ def test_a_dump_in_utf16_and_dumps_that_are_none(tmp_path):
         + "]><mediawiki><page><id>1</id><revision><text>&a8;</text></revision></page></mediawiki>"
     )
     (tmp_path / "endless.xml").write_bytes(b"<mediawiki><page>" + b"<x/>" * 3_000_000)
-    (tmp_path / "number.xml").write_text("<mediawiki><page><id>one</id></page></mediawiki>")
+    (tmp_path / "ends.xml").write_text("<mediawiki><page><title>a</title></page><page>")
     found = {entry.id: list(streams.read(entry, "wiki")) for entry in listing.find([tmp_path])[0]}
     found = {id.rsplit("/", 1)[-1]: of for id, of in found.items()}
     wanted = mrclean.read_wiki(dump)
     assert [d.text for d in found["bg.xml.bz2"]] == [d.text for d in wanted]
     assert [f.reason for f in found["bomb.xml"]] == ["damaged"]
     assert [f.reason for f in found["endless.xml"]] == ["too_large"]
-    assert [f.reason for f in found["number.xml"]] == ["damaged"]
+    assert found["ends.xml"][0].title == "a" and found["ends.xml"][1].reason == "damaged"
 
 
 # ---- the same bytes, whoever does the work ----
@@ -670,7 +670,13 @@ def test_components_are_those_of_a_plain_search():
 
 # ---- memory ----
 
+# In kB. Not getrusage: its value begins with that of the process which started this one.
+PRINT_PEAK = "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
+linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the largest memory of a process")
 
+
+
+@linux
 def test_reading_holds_one_document_at_a_time(tmp_path):
     line = json.dumps({"text": prose(1, 20_000)}).encode() + b"\n"
     peaks = []
@@ -678,9 +684,9 @@ def test_reading_holds_one_document_at_a_time(tmp_path):
         path = tmp_path / f"{n}.jsonl.bz2"
         path.write_bytes(bz2.compress(line, 1) * n)
         code = (
-            "import resource, sys; from helpers.mrclean.batch import listing, streams\n"
+            "import sys; from helpers.mrclean.batch import listing, streams\n"
             "print(sum(1 for _ in streams.read(listing.Entry('x', sys.argv[1], 's', 10**9), 'text')))\n"
-            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+            PRINT_PEAK
         )
         done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, cwd=paths.ROOT)
         count, peak = map(int, done.stdout.split())
@@ -779,7 +785,199 @@ def test_progress_says_how_long_it_takes(tmp_path):
     )
     progress._began -= 10
     progress.tell({})
-    assert said == [("0 of 1 shards, 33% of 90.0 MB, 3.0 MB/s, 20 seconds left", False)]
+    assert said == [("0 of 1 shards, 33% of 90.0 MB, 3.0 MB/s, 20 seconds left, then duplicates", False)]
+
+
+def test_time_left_counts_only_what_this_start_does():
+    said = []
+    pool = type("Pool", (), {"bytes_done": type("Value", (), {"value": 10_000_000})()})()
+    shards = [listing.Shard(name, (listing.Entry(name, name, "s", 50_000_000),)) for name in "ab"]
+    progress = batch._Progress(shards, pool, lambda *a: said.append(a))
+    progress._began -= 10
+    progress.tell({"a": {"again": False}})
+    assert said == [("1 of 2 shards, 60% of 100.0 MB, 1.0 MB/s, 40 seconds left, then duplicates", False)]
+
+
+# ---- found by trying to break it ----
+
+
+def test_files_that_hold_nothing_are_counted(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "empty.jsonl").write_bytes(b"")
+    (folder / "blank.jsonl").write_bytes(b"\n\n")
+    (folder / "none.parquet").write_bytes(parquet({"text": pa.array([], pa.string())}))
+    (folder / "none.jsonl.gz").write_bytes(gzip.compress(b""))
+    done = command(folder, "--out", tmp_path / "out", "--kind", "text")
+    assert done.returncode == 2 and "nothing could be read" in done.stderr
+    assert report_of(tmp_path / "out")["dropped"] == {"no_text": 4}
+    (tmp_path / "none.xml").write_text("<mediawiki></mediawiki>")
+    (found,) = streams.read(listing.find([tmp_path / "none.xml"])[0][0], "wiki")
+    assert found.reason == "no_text" and found.bytes == 23
+
+
+def test_inputs_may_come_and_go(tmp_path):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name, text in {"a": prose(1), "b": prose(2), "z": "short"}.items():
+        (folder / f"{name}.txt").write_text(text)
+    arguments = (folder, "--out", out, "--kind", "text")
+    assert command(*arguments).returncode == 0
+    (folder / "z.txt").unlink()
+    for _ in range(2):
+        assert command(*arguments).returncode == 0
+        assert len(kept(out)) == report_of(out)["documents_in"] == 2
+
+
+def test_no_two_names_become_one(tmp_path):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    names = [b"\xff.jsonl", rb"\xff.jsonl", b"x.jsonl", b"x.jsonl:1", b"x.jsonl 1"]
+    for i, name in enumerate(names):
+        rows = [json.dumps({"text": prose(("names", i, k))}) for k in range(3)]
+        (folder / os.fsdecode(name)).write_text("\n".join(rows))
+    assert command(folder, "--out", out, "--kind", "text").returncode == 0
+    assert report_of(out)["documents_in"] == 3 * 3 + 2  # two of them have no ending that means rows
+
+
+def test_files_of_the_user_stay(tmp_path):
+    out = tmp_path / "out"
+    (tmp_path / "a.txt").write_text(prose(1))
+    arguments = (tmp_path / "a.txt", "--out", out, "--kind", "text")
+    command(*arguments)
+    mine = [out / "documents" / "notes.txt", out / "sub" / ".download.part", out / "documents" / "mine" / "x.parquet"]
+    for path in mine:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    assert command(*arguments).returncode == 0
+    assert all(path.read_text() == "mine" for path in mine)
+
+
+def test_no_room_at_all_at_the_first_start(tmp_path):
+    (tmp_path / "a.txt").write_text(prose(1))
+    arguments = (tmp_path / "a.txt", "--out", tmp_path / "out", "--kind", "text")
+    done = command(
+        *arguments, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    )
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    assert command(*arguments).returncode == 0
+
+
+def test_what_is_kept_to_go_on_may_be_deleted_or_damaged(tmp_path):
+    import shutil
+
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for i in range(3):
+        (folder / f"{i}.txt").write_text(prose(i // 2))  # one of them twice
+    arguments = (folder, "--out", out, "--kind", "text")
+    assert command(*arguments).returncode == 0
+    before = tree(out)
+    shutil.rmtree(out / ".work")
+    assert command(*arguments).returncode == 0 and tree(out) == before
+    notes = [
+        out / ".work" / "duplicates.json",
+        *(out / ".work").glob("manifests/*"),
+        *(out / ".work").glob("written/*"),
+    ]
+    assert len(notes) == 3
+    for note in notes:
+        whole = note.read_text()
+        for damage in (
+            "[]",
+            "null",
+            "",
+            "{",
+            '{"facts": 1}',
+            whole.replace("1", "2", 1),
+            whole[:-9],
+            '{"sha256": "x", "facts": "{}"}',
+        ):
+            note.write_text(damage)
+            done = command(*arguments)
+            assert done.returncode == 0 and tree(out) == before, (note.name, damage, done.stderr)
+            report_of(out)
+
+
+def test_links_that_are_named_and_links_to_what_is_hidden(tmp_path):
+    store = tmp_path / "store"
+    store.mkdir()
+    (store / "blob").write_text("\n".join(json.dumps({"text": prose(i)}) for i in range(3)))
+    (tmp_path / "in" / ".store").mkdir(parents=True)
+    (tmp_path / "in" / ".store" / "d.txt").write_text(prose(4))
+    (tmp_path / "in" / "d.txt").symlink_to(".store/d.txt")
+    (tmp_path / "in" / "rows.txt").write_text(prose(5))
+    (tmp_path / "data.jsonl").symlink_to("store/blob")
+    (tmp_path / "loop").symlink_to("loop")
+    assert command(tmp_path / "data.jsonl", "--out", tmp_path / "o1", "--kind", "text").returncode == 0
+    assert [*kept(tmp_path / "o1")] == ["data.jsonl/1", "data.jsonl/2", "data.jsonl/3"]
+    assert command(tmp_path / "in", "--out", tmp_path / "o2", "--kind", "text").returncode == 1
+    assert report_of(tmp_path / "o2")["dropped"] == {"link_outside": 1}
+    done = command(tmp_path / "loop", "--out", tmp_path / "o3", "--kind", "text")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
+def test_texts_made_from_one_template(tmp_path):
+    frame = prose("template", 150)
+    rows = [json.dumps({"text": frame + prose(("template", i), 60)}) for i in range(6000)]
+    (tmp_path / "t.jsonl").write_text("\n".join(rows))
+    done = command(tmp_path / "t.jsonl", "--out", tmp_path / "out", "--kind", "text")
+    assert done.returncode == 0, done.stderr
+    report_of(tmp_path / "out")
+
+
+@linux
+def test_a_table_that_swells_takes_no_memory(tmp_path):
+    rows = ["ab cd " * 5_000_000 + str(i) for i in range(33)]
+    (tmp_path / "bomb.parquet").write_bytes(parquet({"text": rows}, compression="zstd"))
+    del rows
+    code = (
+        "import sys; from helpers.mrclean.batch import listing, streams\n"
+        "entry, = listing.find([sys.argv[1]])[0]\n"
+        "print([getattr(f, 'reason', 'kept') for f in streams.read(entry, 'text')][-1])\n"
+        PRINT_PEAK
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "bomb.parquet")], capture_output=True, text=True, cwd=paths.ROOT
+    )
+    reason, peak = done.stdout.split()
+    assert reason == "expands" and int(peak) < 600_000, done.stderr
+
+
+def test_one_bad_page_or_cell_takes_nothing_along(tmp_path):
+    page = "<page><title>T</title>{}<revision><text>{}</text></revision></page>"
+    heads = ["<id>1</id><ns>0</ns>", "<ns>0</ns>", "<id>x</id><ns>x</ns>", "<id>4</id>"]
+    pages = "".join(page.format(head, prose(i)) for i, head in enumerate(heads))
+    (tmp_path / "w.xml").write_text(f"<mediawiki>{pages}</mediawiki>")
+    found = list(streams.read(listing.find([tmp_path / "w.xml"])[0][0], "wiki"))
+    assert [d.namespace for d in found] == [0, 0, -1, 0]
+    odd = pa.array([2**62, 1, 2], pa.timestamp("us"))
+    broken = pa.Array.from_buffers(pa.string(), 3, pa.array([b"good", b"\xff\xfe", b"fine"], pa.binary()).buffers())
+    (tmp_path / "p.parquet").write_bytes(parquet({"text": broken, "id": odd}))
+    found = list(streams.read(listing.find([tmp_path / "p.parquet"])[0][0], "text"))
+    assert [getattr(f, "reason", "kept") for f in found] == ["kept", "undecodable", "kept"]
+
+
+def test_private_data_in_titles_and_control_sequences_in_names(tmp_path):
+    row = {"text": prose(1), "title": "mail jo@example.org or AKIAABCDEFGHIJKLMNOP"}
+    (tmp_path / "t.jsonl").write_text(json.dumps(row) + "\n" + json.dumps({**row, "text": "short"}))
+    out = tmp_path / "out"
+    assert command(tmp_path / "t.jsonl", "--out", out, "--kind", "text").returncode == 0
+    (title,) = [pq.read_table(path).to_pylist()[0]["title"] for path in (out / "documents").glob("*")]
+    assert title == "mail <EMAIL> or <KEY>"
+    assert not [p for p in out.rglob("*.jsonl") if b"jo@" in p.read_bytes()]
+    done = command(tmp_path / "no\x1b]0;title\x07\x1b[31mfile", "--out", tmp_path / "o", "--kind", "text")
+    assert done.returncode == 2 and "\x1b" not in done.stderr
+
+
+def test_asked_to_end(corpus, tmp_path):
+    out = tmp_path / "out"
+    arguments = (corpus / "a", "--out", out, "--kind", "book", "--workers", 2)
+    with subprocess.Popen(start_of(arguments), stderr=subprocess.PIPE, text=True, cwd=paths.ROOT) as process:
+        wait_for(lambda: part_files(out))
+        process.terminate()
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2 and "stopped by you" in errors and "leaked" not in errors
 
 
 def test_reasons_and_quarantine_fit_together():

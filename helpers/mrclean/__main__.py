@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import filelock
 
+from ..journal.markdown import clean
 from . import batch
 from .batch.report import summary
 from .pipeline import STEPS
@@ -40,6 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
         return screen.fail(str(error))
     except KeyboardInterrupt:
         return screen.fail("stopped by you; start again to go on")
+    except Exception:
+        traceback.print_exc()
+        return screen.fail("this is a fault of the program; please report what stands above, and start again to go on")
     screen.say(f"{summary(report)}\nreport: {options.out / 'report.md'}", True)
     if not report["documents_read"]:
         return screen.fail(
@@ -106,9 +112,16 @@ class _Screen:
             )
 
     def fail(self, text: str) -> int:
-        self.say(f"error: {text}", True)
+        self.say(f"error: {clean(text, limit=1000)}", True)
         return 2
 
 
+def _interrupt(*_) -> None:
+    raise KeyboardInterrupt
+
+
 if __name__ == "__main__":
+    for name in ("SIGTERM", "SIGHUP"):  # asked to end: as with Ctrl-C
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _interrupt)
     sys.exit(main())

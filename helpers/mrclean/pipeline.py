@@ -93,7 +93,7 @@ class Dropped:
     title: str
     step: str
     reason: str
-    evidence: str  # at most 200 characters, without private data
+    evidence: str  # at most 200 characters without private data; of a duplicate, what it is like
     bytes: int  # of the document as it was read
 
 
@@ -236,8 +236,10 @@ def drop(document: Document, step: str, answer: Drop, result: Result) -> None:
         raise RuntimeError(
             f"step {step} dropped {document.id} for {answer.reason!r}, which rules.REASONS does not list"
         )
-    facts = document.id, document.kind, document.source, document.title
-    result.dropped.append(Dropped(*facts, step, answer.reason, excerpt(answer.evidence), document.bytes_in))
+    facts = document.id, document.kind, document.source, excerpt(document.title)
+    # What a duplicate is like is the id of another document, which must stay as it is.
+    evidence = answer.evidence if answer.reason.endswith("_duplicate") else excerpt(answer.evidence)
+    result.dropped.append(Dropped(*facts, step, answer.reason, evidence, document.bytes_in))
 
 
 def _first_change(before: Document, after: Document, step: str) -> Edit:

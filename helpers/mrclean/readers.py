@@ -85,7 +85,7 @@ def read_wiki(dump: Path, limit: int = 0) -> list[Document]:
     if text is None:
         return [Document(f"gensim/{name}", "wiki", "gensim", name, raw=raw, bytes_in=len(raw))]
     documents = [
-        Document(f"gensim/{name}/{page.pop('number'):08d}", "wiki", "gensim", codec=codec, **page)
+        Document(f"gensim/{name}/{int(page.pop('number')):08d}", "wiki", "gensim", codec=codec, **page)
         for page in itertools.islice(wiki_pages([text]), limit or None)
     ]
     if not documents:
@@ -100,7 +100,6 @@ def wiki_pages(dump: Iterable[str]) -> Iterator[dict]:
 
     Raises:
         xml.etree.ElementTree.ParseError: the dump is not XML, or ends too early.
-        ValueError: a page has no number.
     """
     parser = ElementTree.XMLPullParser(("start", "end"))
     root, space, language, depth = None, "", "", 0
@@ -118,10 +117,10 @@ def wiki_pages(dump: Iterable[str]) -> Iterator[dict]:
             if event == "end" and element.tag == f"{space}page":
                 wikitext = element.findtext(f"{space}revision/{space}text") or ""
                 yield {
-                    "number": int(element.findtext(f"{space}id") or ""),
+                    "number": element.findtext(f"{space}id"),
                     "title": element.findtext(f"{space}title") or "",
                     "text": wikitext,
-                    "namespace": int(element.findtext(f"{space}ns") or 0),
+                    "namespace": int(number) if (number := element.findtext(f"{space}ns") or "0").isdecimal() else -1,
                     "language": language,
                     "bytes_in": len(wikitext.encode("utf-8")),
                 }

@@ -32,7 +32,7 @@ _BRACE_PAIR = re.compile(r"(\{\{|\}\})")
 _TEMPLATE_NAME = re.compile(r"[^{}<>\[\]\n|#]+")  # anything else, and triple braces, is for the parser to judge
 _HEADING = re.compile(r"^=.*$", re.M)
 _LINK_HEADING = re.compile(r"==([^=\n]+)==[ \t]*")
-_LIST_MARKS = re.compile(r"^([*#:;]{20})[*#:;]+", re.M)  # each would be a node of its own
+_LIST_MARKS = re.compile(r"^([*#:;]{10})[*#:;]+", re.M)  # each would be a node of its own; real lists go 8 deep
 _LITERAL = re.compile(r"<(?:nowiki|pre|code|source|syntaxhighlight)\b|\{\{\{", re.I)
 # Files and categories, and links to the same page in another language ("fr:Paris"); "Re:Zero" is an article. With a
 # colon in front ("[[:Category:Cities]]") a link is meant to be seen.
@@ -40,7 +40,7 @@ _SKIPPED_LINKS = re.compile(r"\s*(?:(?i:file|image|category|media)\s*:|[a-z]{2,3
 
 
 def other_language(document: Document) -> Keep | Drop:
-    if document.language != "en":
+    if document.language not in ("en", ""):  # a dump may say nothing; then the language model decides
         return Drop("other_language", f"the dump says {document.language!r}: {document.title}")
     return Keep(document)
 
@@ -65,6 +65,8 @@ def disambiguation(document: Document) -> Keep | Drop:
 
 def markup(document: Document) -> Keep | Drop:
     """Wikitext to plain text: references, tables, files and most templates go; link text and headings stay."""
+    if len(document.text) > value("wiki_max_characters"):
+        return Drop("too_large", f"{len(document.text):,} characters")
     work = unclosed(document.text) * len(document.text)
     # From some 100,000 "=" in one heading on, the parser takes the whole process down with it.
     if work > value("markup_max_work") or any(m[0].count("=") > 1000 for m in _HEADING.finditer(document.text)):

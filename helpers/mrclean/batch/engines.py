@@ -11,6 +11,7 @@ import logging
 import multiprocessing
 import os
 import pickle
+import shutil
 import signal
 import threading
 import time
@@ -31,7 +32,9 @@ class Local:
 
     def __init__(self, workers: int, out: Path):
         context = multiprocessing.get_context("spawn")
-        self._out, self._workers = out, workers
+        self._notes, self._workers = out / ".work" / "running", workers
+        shutil.rmtree(self._notes, ignore_errors=True)
+        self._notes.mkdir(parents=True)
         self.bytes_done = context.Value("q", 0)  # read from disk by all workers, for the time left
         self._pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(self.bytes_done, os.getpid()))
         self._processes: set = set()
@@ -53,7 +56,7 @@ class Local:
             while True:
                 # As many as there are workers, so that all that is under way is really being worked on.
                 for task in itertools.islice(tasks, self._workers - len(running)):
-                    running.add(self._pool.submit(function, *task))
+                    running.add(self._pool.submit(_noted, self._notes, function, task))
                     self._processes |= set(multiprocessing.active_children())
                 if not running:
                     return
@@ -65,17 +68,29 @@ class Local:
             raise self._died() from None
 
     def _died(self) -> Stopped:
-        """Which shard the dead worker had in hand: its unfinished file has the number of its process in the name."""
+        """What the dead worker had in hand: each notes that down before it begins."""
         for process in self._processes:
             process.join(timeout=5)
-        codes = {p.pid: p.exitcode for p in self._processes if p.exitcode not in (0, None, -signal.SIGTERM)}
-        parts = [path.name for path in self._out.rglob(".*.part")]
-        shards = {name[1:].split(".parquet.")[0] for name in parts for pid in codes if name.endswith(f".{pid}.part")}
+        codes = {p.pid: p.exitcode for p in self._processes if p.exitcode not in (0, None)}
+        # The pool ends the others with SIGTERM, so that signal tells the one that died only if there is no other.
+        codes = {pid: code for pid, code in codes.items() if code != -signal.SIGTERM} or codes
+        hands = [path.read_text("utf-8") for pid in codes if (path := self._notes / str(pid)).is_file()]
         how = ", ".join(f"signal {-code}" if code < 0 else f"status {code}" for code in codes.values())
         return Stopped(
-            f"a worker died ({how or 'nothing says how'}) with {', '.join(sorted(shards)) or 'no shard'} in hand. "
-            "Signal 9 mostly means that memory ran out: then take fewer --workers. Nothing is half written; start again"
+            f"a worker died ({how or 'nothing says how'}) with {' or '.join(hands) or 'nothing'} in hand. Signal 9 "
+            "mostly means that memory ran out: then take fewer --workers. Nothing is half written; start again to go "
+            "on. If it dies there again, one of these files is more than the libraries can take: leave it out"
         )
+
+
+def _noted(notes: Path, function: Callable, task: tuple):
+    """``function(*task)``, after a note of what this process is about to do."""
+    what = task[1]  # a shard, its name, the number of a part, or all shards
+    what = getattr(what, "name", what)
+    (notes / str(os.getpid())).write_text(
+        f"{function.__name__} of {what if isinstance(what, (str, int)) else 'all shards'}", "utf-8"
+    )
+    return function(*task)
 
 
 def _begin(counter, parent: int) -> None:
@@ -114,7 +129,11 @@ class Ray:
         own = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers, "include_dashboard": False}
         for name in ("ray", "ray.data"):
             logging.getLogger(name).setLevel(logging.ERROR)  # what it does on the way is no news
-        ray.init(**own, log_to_driver=False, logging_level="error")
+        try:
+            ray.init(**own, log_to_driver=False, logging_level="error")
+        except Exception as error:
+            where = os.environ.get("RAY_ADDRESS", "this machine")
+            raise Stopped(f"Ray does not start on {where} ({type(error).__name__}: {error})") from error
         ray.data.DataContext.get_current().enable_progress_bars = False
 
     def __enter__(self) -> Ray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -51,30 +52,41 @@ def find(inputs: list[Path], kind: str = "text") -> tuple[list[Entry], Counter]:
     Raises:
         FileNotFoundError: an input is not there.
     """
-    roots = sorted({Path(path).resolve(strict=True) for path in inputs})
+    roots = sorted({Path(os.path.abspath(path)) for path in inputs})
+    for root in roots:
+        if not root.exists():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(root))
     common = Path(os.path.commonpath([root.parent for root in roots]))
-    entries: dict[str, Entry] = {}
+    entries: dict[str, Entry] = {}  # by the place where a file really lies
+    links: list[tuple[Entry, str]] = []
     aside: Counter = Counter()
     for root in roots:
         source = (root if root.is_dir() else root.parent).name
-        for path, problem, evidence in _walk(root, roots, aside):
-            # A name need not be text; its bytes that are none are spelled out.
-            id = os.fsencode(path.relative_to(common)).decode("utf-8", "backslashreplace")
+        for path, size, problem, evidence in _walk(root, aside):
             if not problem and path.name.lower().removesuffix(_packed(path.name)).endswith(ARCHIVES):
                 problem, evidence = "archive", path.name
             if kind == "code" and path != root and not problem and not _code(path.name):
                 aside["files that are not *.py"] += 1
                 continue
-            try:
-                size = path.lstat().st_size if not problem or problem == "archive" else 0
-            except OSError as error:
-                size, problem, evidence = 0, "unreadable", str(error.strerror)
-            entries.setdefault(str(path), Entry(id, str(path), _text(source), size, problem, _text(evidence)))
+            entry = Entry(_text(path.relative_to(common)), str(path), _text(source), size, problem, _text(evidence))
+            if problem == "link_outside":
+                links.append((entry, os.path.realpath(path)))
+            else:
+                entries.setdefault(os.path.realpath(path), entry)
+    # A link to what is read anyway need not be followed. All others are refused: nobody said that they belong here.
+    places = {*entries, *(str(parent) for place in entries for parent in Path(place).parents)}
+    inside = tuple(os.path.realpath(root) + os.sep for root in roots if root.is_dir())
+    for entry, target in links:
+        if target in places and (target + os.sep).startswith(inside):
+            aside["links to other places of the input"] += 1
+        else:
+            entries[entry.path] = entry
     return sorted(entries.values(), key=lambda entry: (entry.id, entry.path)), aside
 
 
-def _text(name: str) -> str:
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+def _text(name: str | Path) -> str:
+    """A name as text, so that no two names become the same: bytes that are no text are spelled out, and so is "\\"."""
+    return os.fsencode(name).replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
 
 
 def _code(name: str) -> bool:
@@ -85,32 +97,28 @@ def _packed(name: str) -> str:
     return next((ending for ending in PACKED if name.lower().endswith(ending)), "")
 
 
-def _walk(root: Path, roots: list[Path], aside: Counter) -> Iterator[tuple[Path, str, str]]:
-    """(path, problem, evidence) of everything below `root`; folders are gone through without recursion."""
+def _walk(root: Path, aside: Counter) -> Iterator[tuple[Path, int, str, str]]:
+    """(path, size, problem, evidence) of everything below `root`; folders are gone through without recursion."""
     waiting = [root]
     while waiting:
         path = waiting.pop()
         try:
-            mode = path.lstat().st_mode
-            if path != root and stat.S_ISLNK(mode):
-                target = path.resolve(strict=True)
-                if any(target.is_relative_to(other) for other in roots):
-                    aside["links to other places of the input"] += 1
-                else:
-                    yield path, "link_outside", "leads out of the input"
-            elif stat.S_ISDIR(mode):
+            found = path.stat() if path == root else path.lstat()  # a link that is named as input is meant
+            if stat.S_ISLNK(found.st_mode):
+                yield path, 0, "link_outside", "leads out of the input" if path.exists() else "leads nowhere"
+            elif stat.S_ISDIR(found.st_mode):
                 for name in os.listdir(path):
                     if name.startswith("."):
                         aside["hidden names (they begin with a dot)"] += 1
                     else:
                         waiting.append(path / name)
-            elif stat.S_ISREG(mode):
-                yield path, "", ""
+            elif stat.S_ISREG(found.st_mode):
+                yield path, found.st_size, "", ""
             else:
-                yield path, "not_a_file", stat.filemode(mode)
-        except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
-            link = path.is_symlink()
-            yield path, "link_outside" if link else "unreadable", "leads nowhere" if link else str(error.strerror)
+                yield path, 0, "not_a_file", stat.filemode(found.st_mode)
+        except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, up to Python 3.12
+            reason = "link_outside" if path.is_symlink() else "unreadable"
+            yield path, 0, reason, "leads nowhere" if path.is_symlink() else str(error.strerror)
 
 
 def shards(entries: list[Entry]) -> list[Shard]:
@@ -135,7 +143,9 @@ def shards(entries: list[Entry]) -> list[Shard]:
         if ends or len(group) >= SHARD_FILES or sum(e.size for e in group) >= limit:
             groups.append(group)
             group = []
-    return [Shard(_name(group), tuple(group)) for group in [*groups, group] if group]
+    found = [Shard(_name(group), tuple(group)) for group in [*groups, group] if group]
+    assert len({shard.name for shard in found}) == len(found)
+    return found
 
 
 def many_documents(path: str) -> bool:

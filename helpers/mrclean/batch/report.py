@@ -76,7 +76,7 @@ def summary(report: dict) -> str:
 
 def markdown(report: dict, examples: dict[str, list[dict]], edits: list[dict]) -> str:
     def mb(n: int) -> str:
-        return f"{n / 1e6:,.2f}"
+        return f"{round(n / 1e6, 2) + 0.0:,.2f}"  # no -0.00
 
     parts = ["# What was cleaned\n", f"{summary(report)}.\n"]
     if report["shards_done_before"]:

@@ -1,7 +1,7 @@
 """From a file to its documents, one at a time: text, JSON lines, parquet and dumps, packed or not.
 
 Whatever the file holds, each thing in it comes out once, as a `Document` or as `Refused` with the reason, and no more
-than one document is in memory.
+than one document is in memory (of parquet, a page).
 """
 
 from __future__ import annotations
@@ -58,16 +58,12 @@ def read(
     entry: Entry, kind: str, column: str = "text", advance: Callable[[int], None] = lambda n: None
 ) -> Iterator[Document | Refused]:
     """Every document of `entry`. `column` is where rows have their text. `advance` is told the bytes read from disk."""
-    told = 0  # bytes of documents and refusals that came out so far
-
-    def tell(found):
-        nonlocal told
-        told += found.bytes if isinstance(found, Refused) else found.bytes_in
-        return found
+    told = 0  # documents and refusals that came out so far
 
     def rest(reason: str, error: object) -> Refused:
-        # What a stream held that ends in a fault is not known; a file is lost with its size, unless rows came before.
-        return Refused(entry.id, reason, str(error) or type(error).__name__, 0 if told else entry.size)
+        # How much a stream held behind a fault is not known; a file is lost with its size, unless rows came before.
+        before = f"after {told:,} rows, all behind is lost: " if told else ""
+        return Refused(entry.id, reason, f"{before}{error}", 0 if told else entry.size)
 
     if entry.problem:
         yield Refused(entry.id, entry.problem, entry.evidence, entry.size)
@@ -77,9 +73,14 @@ def read(
     try:
         with open(entry.path, "rb") as raw:
             for found in _found(raw, entry, kind, column):
-                yield tell(found)
+                told += 1
+                yield found
                 advance(raw.tell() - position)
                 position = raw.tell()
+        if not told:
+            yield rest("no_text", "there is nothing in it")
+    except MemoryError:
+        raise  # of the machine, not of the file
     except EOFError as error:
         yield rest("truncated", error)
     except _Expands as error:
@@ -149,7 +150,7 @@ def _lines(stream, entry: Entry, kind: str, column: str) -> Iterator[Document | 
     number = 0
     while line := stream.readline(largest() + 1):
         number += 1
-        id = f"{entry.id}:{number}"
+        id = f"{entry.id}/{number}"  # no file can have this name, as entry.id is no folder
         size = len(line)
         if size > largest():
             while not line.endswith(b"\n") and (line := stream.readline(_CHUNK)):
@@ -161,7 +162,7 @@ def _lines(stream, entry: Entry, kind: str, column: str) -> Iterator[Document | 
         if line.isspace() or not line:
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line, parse_int=str)  # a number of any length is no fault of the text
         except (ValueError, RecursionError) as error:
             yield Refused(id, "broken_line", str(error), size)
             continue
@@ -176,40 +177,54 @@ def _instead(row: object) -> str:
 
 
 def _row(id: str, kind: str, entry: Entry, text: str | bytes, row: dict) -> Document | Refused:
-    title = row.get("title", row.get("id", ""))
+    title = next((row[name] for name in ("title", "id") if isinstance(row.get(name), (str, int))), "")
     title = str(title)[:300].encode("utf-8", "replace").decode("utf-8")
-    if isinstance(text, bytes):
-        return Document(id, kind, entry.source, title, raw=text, bytes_in=len(text))
-    size = len(text.encode("utf-8", "surrogatepass"))
+    size = len(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
     if size > largest():
         return _too_large(id, size)
+    if isinstance(text, bytes):
+        return Document(id, kind, entry.source, title, raw=text, bytes_in=size)
     return Document(id, kind, entry.source, title, text=text, codec="utf-8", bytes_in=size)
 
 
 def _parquet(raw, entry: Entry, kind: str, column: str) -> Iterator[Document | Refused]:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pq.ParquetFile(raw)
-    names = table.schema_arrow.names
-    if column not in names:
-        yield Refused(entry.id, "no_text", f"no column {column!r}; there are {', '.join(names[:10])}", entry.size)
+    # One row at a time, in a buffer: a row group may hold more than fits into memory, and so may a batch of rows. A
+    # page is unpacked as a whole, so what swells too much is refused by what the file says of itself.
+    table = pq.ParquetFile(raw, buffer_size=_CHUNK, pre_buffer=False)
+    schema = table.schema_arrow
+    if schema.names.count(column) != 1:
+        found = "two columns" if column in schema.names else "no column"
+        yield Refused(entry.id, "no_text", f"{found} {column!r}; there are {', '.join(schema.names[:10])}", entry.size)
         return
-    wanted = [name for name in (column, "title", "id") if name in names]
+    readable = (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer)
+    names = [n for n in ("title", "id") if n != column and schema.names.count(n) == 1]
+    names = [n for n in names if any(is_type(schema.field(n).type) for is_type in readable)]
+    groups = [table.metadata.row_group(k) for k in range(table.metadata.num_row_groups)]
+    sizes = [g.column(k) for g in groups for k in range(g.num_columns) if g.column(k).path_in_schema == column]
+    for size in sizes:
+        if size.total_uncompressed_size > max(largest(), value("expansion_max") * size.total_compressed_size):
+            raise _Expands(f"{size.total_uncompressed_size / 1e6:,.0f} MB are to come out of it")
     allowed = left = max(largest() + 1, int(value("expansion_max")) * entry.size)
-    number = 0
-    for batch in table.iter_batches(batch_size=16, columns=wanted):
-        for row in batch.to_pylist():
-            number += 1
-            text = row[column]
-            if not isinstance(text, (str, bytes)):
-                yield Refused(f"{entry.id}:{number}", "no_text", f"row {number} has {type(text).__name__}", 0)
-                continue
-            left -= len(text)
-            if left < 0:
-                raise _Expands(f"more than {allowed / 1e6:,.0f} MB come out of it")
-            found = _row(f"{entry.id}:{number}", kind, entry, text, row)
-            too_large = isinstance(found, Document) and found.bytes_in > largest()
-            yield _too_large(found.id, found.bytes_in) if too_large else found
+    for number, batch in enumerate(table.iter_batches(batch_size=1, columns=[column, *names]), start=1):
+        id = f"{entry.id}/{number}"
+        left -= batch.nbytes
+        if left < 0:
+            raise _Expands(f"more than {allowed / 1e6:,.0f} MB come out of it")
+        if batch.nbytes > largest() + 100_000:
+            yield _too_large(id, batch.nbytes)
+            continue
+        try:
+            row = batch.to_pylist()[0]
+        except UnicodeDecodeError as error:
+            yield Refused(id, "undecodable", error.reason, batch.nbytes)
+            continue
+        if isinstance(row[column], (str, bytes)):
+            yield _row(id, kind, entry, row[column], row)
+        else:
+            yield Refused(id, "no_text", f"{column!r} is {type(row[column]).__name__}", 0)
 
 
 def _dump(stream, entry: Entry) -> Iterator[Document | Refused]:
@@ -226,7 +241,7 @@ def _dump(stream, entry: Entry) -> Iterator[Document | Refused]:
     for page in readers.wiki_pages(fed()):
         number, waiting = number + 1, 0
         del page["number"]  # of the page in its own wiki; what is unique here is the place in the dump
-        id = f"{entry.id}:{number}"
+        id = f"{entry.id}/{number}"
         if page["bytes_in"] > largest():
             yield _too_large(id, page["bytes_in"])
         else:

@@ -5,27 +5,29 @@ duplicates; per band, documents with the same hash are joined to the first of th
 pairs would be n²/2), and what is connected is a group. The second pass fetches the texts of these groups only, and
 compares them for real, by the same rule as `dedup.near_duplicates`.
 
-Documents are numbered through all shards, in reading order. In memory are a few numbers for each document, never a
-text.
+Documents are numbered through all shards, in reading order. In memory are a few numbers for each document and a line
+for each duplicate, never a text.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from ... import paths
 from .. import dedup
 from ..rules import value
-from .tables import atomic
+from .tables import atomic, read_note, write_note
 from .work import Job
 
-PART_BYTES = 64_000_000  # of shingles that one worker compares
+PART_BYTES = 64_000_000  # of shingles that one worker compares, where the groups are smaller than that
+# Texts made from one template may all share a band and yet not be near duplicates. So that their number does not count
+# squared, a document is compared with those that share most bands with it, of the largest in each band.
+BAND_MEMBERS, COMPARED = 1000, 200
 
 
 class Numbering:
@@ -71,15 +73,11 @@ def _column(job: Job, shard: str, name: str) -> np.ndarray:
 def find_once(job: Job, counts: dict[str, int], signatures: list[str], engine) -> dict[str, dict]:
     """What `find` gives, or gave an earlier start for the same signatures (their hashes, in order)."""
     path = job.path("duplicates.json")
-    key = paths.sha256("".join([job.config, *signatures]))
-    try:
-        found = json.loads(path.read_text("utf-8"))
-        if found["key"] == key:
-            return {shard: {int(row): tuple(why) for row, why in of.items()} for shard, of in found["drops"].items()}
-    except (OSError, ValueError, KeyError):
-        pass  # not done, or damaged: then it is done again
+    facts = [job.config, list(counts.items()), signatures]
+    if (found := read_note(path)) and found["facts"] == json.loads(json.dumps(facts)):
+        return {shard: {int(row): tuple(why) for row, why in of.items()} for shard, of in found["drops"].items()}
     drops = find(job, counts, engine)
-    paths.write_atomic(path, json.dumps({"key": key, "drops": drops}))
+    write_note(path, {"facts": facts, "drops": drops})
     return drops
 
 
@@ -192,7 +190,7 @@ def compare(job: Job, part: int) -> list[tuple[int, int, float]]:
     """(number, survivor, Jaccard) of every near duplicate in the groups of a part.
 
     As in `dedup.near_duplicates`: the largest document survives, of equals the first, and a document is only compared
-    with survivors; but only with those that share a band, and one group after the other.
+    with survivors that share a band. Here these are at most `COMPARED`.
     """
     threshold = value(f"{job.kind}_near_duplicate")
     groups: dict[int, list[tuple[int, np.ndarray, np.ndarray]]] = defaultdict(list)
@@ -206,7 +204,8 @@ def compare(job: Job, part: int) -> list[tuple[int, int, float]]:
         for number, bands, shingles in sorted(group, key=lambda d: (-len(d[2]), d[0])):
             keys = list(enumerate(bands.tolist()))
             similar = {}
-            for other in {other for key in keys for other in buckets.get(key, ())}:
+            shared = Counter(other for key in keys for other in buckets.get(key, ()))
+            for other in sorted(shared, key=lambda other: (-shared[other], other))[:COMPARED]:
                 if len(shingles) >= threshold * len(survivors[other]):  # else they cannot reach it
                     similarity = dedup.jaccard(shingles, survivors[other])
                     if similarity >= threshold:
@@ -217,7 +216,8 @@ def compare(job: Job, part: int) -> list[tuple[int, int, float]]:
             else:
                 survivors[number] = shingles
                 for key in keys:
-                    buckets[key].append(number)
+                    if len(buckets[key]) < BAND_MEMBERS:
+                        buckets[key].append(number)
     return dropped
 
 

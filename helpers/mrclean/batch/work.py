@@ -7,18 +7,20 @@ one again, after a failure or on another machine, changes nothing.
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ... import paths
-from .. import account, dedup, pipeline, scores
+from .. import account, dedup, pipeline, private, scores
 from ..document import Document, Drop, Keep, Step
 from ..rules import CUTS, value
 from . import streams
 from .listing import Shard
-from .tables import atomic, table
+from .tables import atomic, read_note, table, write_note
 
 advance: Callable[[int], None] = lambda n: None  # noqa: E731 - the local engine counts bytes with it
 
@@ -54,30 +56,32 @@ def clean_shard(job: Job, shard: Shard) -> dict:
         "signatures": job.path("signatures", f"{shard.name}.parquet"),
         "dropped": job.path("dropped", f"{shard.name}.jsonl"),
     }
+    before = _stamps(shard)
     facts = {"shard": shard.name, "input": _input_hash(shard), "config": job.config}
     manifest = job.path("manifests", f"{shard.name}.json")
     if done := _done(manifest, facts, outputs):
-        advance(shard.size)
-        return {**done, "again": False}
+        return done
     result = pipeline.Result(kept=[], dropped=[])
     arrived: dict[str, account.Sums] = {}
     with (
         table(outputs["candidates"], _candidate_columns()) as candidates,
         table(outputs["signatures"], _signature_columns(job)) as signatures,
+        atomic(outputs["dropped"]) as dropped,
     ):
         for entry in shard.entries:
             sums = arrived.setdefault(entry.source, account.Sums())
             for found in streams.read(entry, job.kind, job.column, advance):
-                if (document := _arrived(found, entry.source, job.kind, sums, result)) is None:
-                    continue
-                document = pipeline.through_steps(document, steps(job.kind), result, guard=True)
+                if (document := _arrived(found, entry.source, job.kind, sums, result)) is not None:
+                    document = pipeline.through_steps(document, steps(job.kind), result, guard=True)
                 if document is not None:
                     changed = document.id in result.edited
                     candidates.add(_candidate(document, changed), account.size(document))
                     signatures.add(_signature(document, job), 8 * job.bands[0])
                 result.edited.clear()
-    _write_dropped(outputs["dropped"], result.dropped)
-    lines = {source: [line.as_dict() for line in of.values()] for (source, _), of in result.lines.items()}
+                _write(result.dropped, dropped)
+    if _stamps(shard) != before:
+        facts["input"] = "changed while it was read"  # so the next start reads it again
+    lines = _counted(result)
     counters = {source: {"arrived": sums.as_dict(), "lines": lines[source]} for source, sums in arrived.items()}
     edits = [asdict(edit) for edit in pipeline.examples(result.edits)]
     return _close(manifest, facts, outputs, candidates=candidates.rows, counters=counters, edits=edits)
@@ -105,7 +109,7 @@ def _candidate_columns() -> dict:
 
 
 def _candidate(d: Document, changed: bool) -> tuple:
-    return (d.id, d.source, d.title, d.text, d.codec, json.dumps(d.redacted), changed, d.bytes_in)
+    return (d.id, d.source, private.redact(d.title)[0], d.text, d.codec, json.dumps(d.redacted), changed, d.bytes_in)
 
 
 def candidates(job: Job, shard: str) -> Iterator[tuple[Document, bool]]:
@@ -149,11 +153,16 @@ def write_shard(job: Job, shard: str, drops: dict[int, tuple[str, str]]) -> dict
     }
     manifest = job.path("written", f"{shard}.json")
     if done := _done(manifest, facts, outputs):
-        return {**done, "again": False}
+        return done
     result = pipeline.Result(kept=[], dropped=[])
     kept: dict[str, account.Sums] = {}
     names = ("id", "kind", "source", "title", "text")  # as in this course's own corpus
-    with table(outputs["documents"], {name: pa.string() for name in names}) as rows:
+    with (
+        table(outputs["documents"], {name: pa.string() for name in names}) as rows,
+        atomic(outputs["dropped"]) as dropped,
+    ):
+        with open(told, "rb") as file:
+            shutil.copyfileobj(file, dropped)
         for row, (document, changed) in enumerate(candidates(job, shard)):
             reason, evidence = drops.get(row, ("", ""))
             for step, name in (("exact_duplicates", "exact_duplicate"), ("near_duplicates", "near_duplicate")):
@@ -165,26 +174,45 @@ def write_shard(job: Job, shard: str, drops: dict[int, tuple[str, str]]) -> dict
             else:
                 rows.add(tuple(getattr(document, name) for name in names), account.size(document))
                 kept.setdefault(document.source, account.Sums()).add(document, changed)
-    _write_dropped(outputs["dropped"], result.dropped, before=told)
-    lines = {source: [line.as_dict() for line in of.values()] for (source, _), of in result.lines.items()}
+            _write(result.dropped, dropped)
     empty = account.Sums()
-    counters = {source: {"kept": kept.get(source, empty).as_dict(), "lines": of} for source, of in lines.items()}
+    counters = {
+        source: {"kept": kept.get(source, empty).as_dict(), "lines": lines}
+        for source, lines in _counted(result).items()
+    }
     return _close(manifest, facts, outputs, documents=rows.rows, counters=counters)
 
 
-def _write_dropped(path: Path, dropped: list[pipeline.Dropped], before: Path | None = None) -> None:
-    with atomic(path) as file:
-        if before:
-            file.write(before.read_bytes())
-        for one in dropped:
-            file.write((json.dumps(asdict(one), ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
+def _write(dropped: list[pipeline.Dropped], file) -> None:
+    """Moves what was dropped from the list into the file."""
+    for one in dropped:
+        file.write((json.dumps(asdict(one), ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace"))
+    dropped.clear()
+
+
+def _counted(result: pipeline.Result) -> dict[str, list[dict]]:
+    lines: dict[str, list[dict]] = {}
+    for (source, _), of_source in result.lines.items():
+        lines[source] = [line.as_dict() for line in of_source.values()]
+    return lines
+
+
+def _stamps(shard: Shard) -> list:
+    found = []
+    for entry in shard.entries:
+        try:
+            stat = os.stat(entry.path)
+            found.append((stat.st_size, stat.st_mtime_ns))
+        except OSError:
+            found.append(None)
+    return found
 
 
 def _input_hash(shard: Shard) -> str:
     parts = []
     for entry in shard.entries:
         try:
-            content = entry.problem or paths.sha256_file(Path(entry.path))
+            content = f"{entry.problem} {entry.size}" if entry.problem else paths.sha256_file(Path(entry.path))
         except OSError as error:
             content = f"unreadable: {error.strerror}"
         parts.append([entry.id, entry.source, content])
@@ -193,17 +221,17 @@ def _input_hash(shard: Shard) -> str:
 
 def _done(manifest: Path, facts: dict, outputs: dict[str, Path]) -> dict | None:
     """The manifest of earlier work, if its input and config were the same and its outputs are unchanged."""
+    found = read_note(manifest)
+    if found is None or any(found[name] != wanted for name, wanted in facts.items()):
+        return None
     try:
-        found = json.loads(manifest.read_text("utf-8"))
-        same = all(found[name] == wanted for name, wanted in facts.items())
-        if same and found["outputs"] == {name: paths.sha256_file(path) for name, path in outputs.items()}:
-            return found
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # not done, or damaged: then it is done again
-    return None
+        same = found["outputs"] == {name: paths.sha256_file(path) for name, path in outputs.items()}
+    except OSError:
+        return None
+    return {**found, "again": False} if same else None
 
 
 def _close(manifest: Path, facts: dict, outputs: dict[str, Path], **more) -> dict:
     found = {**facts, "outputs": {name: paths.sha256_file(path) for name, path in outputs.items()}, **more}
-    paths.write_atomic(manifest, json.dumps(found, ensure_ascii=False))
+    write_note(manifest, found)
     return {**found, "again": True}
