@@ -675,7 +675,6 @@ PRINT_PEAK = "print(next(line.split()[1] for line in open('/proc/self/status') i
 linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the largest memory of a process")
 
 
-
 @linux
 def test_reading_holds_one_document_at_a_time(tmp_path):
     line = json.dumps({"text": prose(1, 20_000)}).encode() + b"\n"
@@ -685,8 +684,7 @@ def test_reading_holds_one_document_at_a_time(tmp_path):
         path.write_bytes(bz2.compress(line, 1) * n)
         code = (
             "import sys; from helpers.mrclean.batch import listing, streams\n"
-            "print(sum(1 for _ in streams.read(listing.Entry('x', sys.argv[1], 's', 10**9), 'text')))\n"
-            PRINT_PEAK
+            "print(sum(1 for _ in streams.read(listing.Entry('x', sys.argv[1], 's', 10**9), 'text')))\n" + PRINT_PEAK
         )
         done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, cwd=paths.ROOT)
         count, peak = map(int, done.stdout.split())
@@ -934,8 +932,7 @@ def test_a_table_that_swells_takes_no_memory(tmp_path):
     code = (
         "import sys; from helpers.mrclean.batch import listing, streams\n"
         "entry, = listing.find([sys.argv[1]])[0]\n"
-        "print([getattr(f, 'reason', 'kept') for f in streams.read(entry, 'text')][-1])\n"
-        PRINT_PEAK
+        "print([getattr(f, 'reason', 'kept') for f in streams.read(entry, 'text')][-1])\n" + PRINT_PEAK
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "bomb.parquet")], capture_output=True, text=True, cwd=paths.ROOT
