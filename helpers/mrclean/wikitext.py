@@ -32,7 +32,7 @@ _BRACE_PAIR = re.compile(r"(\{\{|\}\})")
 _TEMPLATE_NAME = re.compile(r"[^{}<>\[\]\n|#]+")  # anything else, and triple braces, is for the parser to judge
 _HEADING = re.compile(r"^=.*$", re.M)
 _LINK_HEADING = re.compile(r"==([^=\n]+)==[ \t]*")
-_LIST_MARKS = re.compile(r"^([*#:;]{10})[*#:;]+", re.M)  # each would be a node of its own; real lists go 8 deep
+_LIST_MARKS = re.compile(r"^([*#:;]{20})[*#:;]+", re.M)  # each is a node of its own; the tree of fishes goes 14 deep
 _LITERAL = re.compile(r"<(?:nowiki|pre|code|source|syntaxhighlight)\b|\{\{\{", re.I)
 # Files and categories, and links to the same page in another language ("fr:Paris"); "Re:Zero" is an article. With a
 # colon in front ("[[:Category:Cities]]") a link is meant to be seen.
