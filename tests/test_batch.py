@@ -844,6 +844,7 @@ def test_files_of_the_user_stay(tmp_path):
     arguments = (tmp_path / "a.txt", "--out", out, "--kind", "text")
     command(*arguments)
     mine = [out / "documents" / "notes.txt", out / "sub" / ".download.part", out / "documents" / "mine" / "x.parquet"]
+    mine += [out / "sub" / "report-0123456789ab.json", out / "report-0123456789ab.json", out / ".my.part"]
     for path in mine:
         path.parent.mkdir(exist_ok=True)
         path.write_text("mine")

@@ -64,7 +64,7 @@ def run(
     try:
         _claim(out)
         with filelock.FileLock(job.path("lock"), timeout=0):
-            _remove(out, "*/.*.part")  # of a start that was killed
+            _tidy(out)
             try:
                 with ENGINES[engine](workers, out) as pool:
                     progress = _Progress(shards, pool, say)
@@ -81,20 +81,22 @@ def run(
                     for manifest in pool.map(work.write_shard, [(job, shard, drops[shard]) for shard in counts]):
                         written[manifest["shard"]] = manifest
             finally:
-                _remove(out, "*/.*.part")
-            _remove(out, "*/*", but=set(cleaned))  # of inputs that are no longer there
-            return _report(
-                out,
-                job,
-                shards,
-                [(cleaned[s.name], written[s.name]) for s in shards],
-                {
-                    "engine": engine,
-                    "workers": workers,
-                    "seconds": time.monotonic() - began,
-                    "left_aside": dict(aside),
-                },
-            )
+                _tidy(out)
+            _tidy(out, {shard.name for shard in shards})
+            for name in ("edges", "groups", "running"):
+                shutil.rmtree(job.path(name), ignore_errors=True)
+            order = [(cleaned[shard.name], written[shard.name]) for shard in shards]
+            facts = {
+                "kind": kind,
+                "engine": engine,
+                "workers": workers,
+                "seconds": time.monotonic() - began,
+                "shards": len(shards),
+                "shards_done_before": sum(not manifest["again"] for manifest, _ in order),
+                "left_aside": dict(aside),
+                "hashes": _hashes(job, order),
+            }
+            return report.write(out, facts, order)
     except filelock.Timeout:
         raise
     except OSError as error:
@@ -102,32 +104,30 @@ def run(
         raise Stopped(_explained(error, out, done, sum(shard.size for shard in shards))) from error
 
 
-def _report(out: Path, job: work.Job, shards: list[listing.Shard], order: list[tuple[dict, dict]], facts: dict) -> dict:
-    for name in ("edges", "groups", "running"):
-        shutil.rmtree(job.path(name), ignore_errors=True)
-    facts = {
-        "kind": job.kind,
-        **facts,
-        "shards": len(shards),
-        "shards_done_before": sum(not manifest["again"] for manifest, _ in order),
-        "hashes": {
-            "input": paths.sha256("".join(manifest["input"] for manifest, _ in order)),
-            "config": job.config,
-            "output": paths.sha256("".join(manifest["outputs"]["documents"] for _, manifest in order)),
-        },
+def _hashes(job: work.Job, order: list[tuple[dict, dict]]) -> dict[str, str]:
+    return {
+        "input": paths.sha256("".join(manifest["input"] for manifest, _ in order)),
+        "config": job.config,
+        "output": paths.sha256("".join(manifest["outputs"]["documents"] for _, manifest in order)),
     }
-    return report.write(out, facts, order)
 
 
-_OURS = re.compile(r"\.(?:.+)\.\d+\.part|(?P<shard>[\w-]+-[0-9a-f]{12})\.(?:parquet|jsonl|json)")
+_FOLDERS = ("documents", "dropped", *(f".work/{name}" for name in ("candidates", "signatures", "dropped")))
+_FOLDERS += (".work/manifests", ".work/written", ".work/edges", ".work", "")
+_UNFINISHED = re.compile(r"\..+\.\d+\.part")
+_OF_SHARD = re.compile(r"([\w-]+-[0-9a-f]{12})\.(?:parquet|jsonl|json)")
 
 
-def _remove(out: Path, pattern: str, but: set[str] = frozenset()) -> None:
-    """Removes files that earlier starts left, by the form of their names: whatever else lies there is the user's."""
-    for folder in (out, out / ".work"):
-        for path in folder.glob(pattern):
-            name = _OURS.fullmatch(path.name)
-            if name and name["shard"] not in but and path.is_file():
+def _tidy(out: Path, shards: set[str] | None = None) -> None:
+    """Removes what killed starts left unfinished and, given the names of all shards, what belongs to no shard any more.
+
+    Only in our own folders, and by the form of our own names: whatever else lies there is the user's.
+    """
+    for folder in _FOLDERS:
+        for path in (out / folder).glob("*"):
+            of_shard = _OF_SHARD.fullmatch(path.name)
+            stale = shards is not None and folder not in ("", ".work") and of_shard and of_shard[1] not in shards
+            if (_UNFINISHED.fullmatch(path.name) or stale) and path.is_file():
                 path.unlink(missing_ok=True)
 
 
