@@ -32,9 +32,14 @@ def cleaned() -> str:
     record = store.latest("bench_clean_scale", PROFILE, ROOT / "journal")
     if record is None:
         return "Not measured yet: `make bench ARGS=clean_scale` does it.\n"
-    books = {name.removeprefix("books_"): m for name, m in record["metrics"].items() if name.startswith("books_")}
-    rows = [[name.replace("_", " "), number(m["final"]), m["unit"]] for name, m in books.items()]
-    return table(rows, ["of the books that notebook 01 reads", "number", "unit"])
+    books = {
+        name.removeprefix("books_"): m["final"] for name, m in record["metrics"].items() if name.startswith("books_")
+    }
+    rows = []
+    for what in ("in", "kept"):
+        rows.append([what, number(books.pop(what)), f"{number(books.pop(f'megabytes_{what}'))} MB"])
+    rows += [[f"dropped: {reason.replace('_', ' ')}", number(n), ""] for reason, n in books.items()]
+    return table(rows, ["the books of notebook 01", "documents", "size"])
 
 
 BLOCKS = {"headline": headline, "cleaned": cleaned}
