@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         type=Path,
         metavar="INPUT",
-        help="files and folders: text, .jsonl, .parquet, for wiki also .xml dumps; also packed: .gz, .bz2, .zst",
+        help="files and folders: text, .jsonl, .parquet, for wiki also .xml dumps; packed: .gz, .bz2, .zst",
     )
     parser.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="a new folder, or an earlier one to go on with"
@@ -86,10 +86,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("at least one worker is needed")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"at least one worker is needed, not {text!r}")
+    return int(text)
 
 
 class _Screen:
@@ -121,7 +120,7 @@ def _interrupt(*_) -> None:
 
 
 if __name__ == "__main__":
-    for name in ("SIGTERM", "SIGHUP"):  # asked to end: as with Ctrl-C
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _interrupt)
+    for number in (getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")):  # asked to end: as with Ctrl-C
+        if number and signal.getsignal(number) is not signal.SIG_IGN:  # but not under nohup
+            signal.signal(number, _interrupt)
     sys.exit(main())

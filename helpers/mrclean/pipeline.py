@@ -209,7 +209,7 @@ def through_steps(document: Document, steps: tuple[Step, ...], result: Result, g
         try:
             answer = step(document)
         except Exception as error:
-            if not guard:
+            if not guard or isinstance(error, MemoryError):  # which is no fault of the document
                 raise
             answer = Drop("step_failed", f"{type(error).__name__}: {error}")
         seconds = time.perf_counter() - began

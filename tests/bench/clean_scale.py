@@ -123,7 +123,8 @@ def memory(run, quarter: Path, whole: Path, folder: Path) -> None:
     signatures = sum(path.stat().st_size for path in (work / "signatures").iterdir())
     candidates = sum(path.stat().st_size for path in (work / "candidates").iterdir())
     kept = sum(path.stat().st_size for path in (folder / "memory4" / "documents").iterdir())
-    run.log(signature_bytes=signatures / large["documents_kept"], unit="bytes/document")
+    signed = large["documents_kept"] + sum(n for reason, n in large["dropped"].items() if reason.endswith("_duplicate"))
+    run.log(signature_bytes=signatures / signed, unit="bytes/document")
     run.log(document_bytes=large["bytes_in"] / large["documents_in"], unit="bytes/document")
     run.log(disk_per_byte=(signatures + candidates + kept) / large["bytes_in"], unit="bytes/byte")
 

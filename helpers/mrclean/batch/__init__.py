@@ -1,6 +1,7 @@
 """Cleaning a folder of anybody's text: read, clean, find duplicates, write, account. It goes on where it was stopped.
 
-    report = batch.run([Path("texts")], Path("clean"), kind="text", workers=4)
+    if __name__ == "__main__":  # worker processes read a script anew
+        report = batch.run([Path("texts")], Path("clean"), kind="text", workers=4)
 
 OUT/documents/ gets the clean documents, OUT/dropped/ every other one with its reason, OUT/report.md the account.
 OUT/.work/ is what a second start goes on from; it may be deleted.
@@ -46,7 +47,7 @@ def run(
         ValueError: `out` holds something else, or lies inside an input, or an input inside of it.
         FileNotFoundError: an input is not there.
         filelock.Timeout: another start works on `out`.
-        Stopped: a worker died, or the disk is full.
+        Stopped: a worker died or has no memory, the disk is full or refuses a file, Ray is missing or fails.
     """
     import filelock
 
@@ -112,10 +113,17 @@ def _hashes(job: work.Job, order: list[tuple[dict, dict]]) -> dict[str, str]:
     }
 
 
-_FOLDERS = ("documents", "dropped", *(f".work/{name}" for name in ("candidates", "signatures", "dropped")))
-_FOLDERS += (".work/manifests", ".work/written", ".work/edges", ".work", "")
-_UNFINISHED = re.compile(r"\..+\.\d+\.part")
-_OF_SHARD = re.compile(r"([\w-]+-[0-9a-f]{12})\.(?:parquet|jsonl|json)")
+_UNFINISHED = r"\..+\.\d+\.part"
+_OF_SHARD = r"(?P<shard>[\w-]+-[0-9a-f]{12})\."
+_OURS = {  # folder -> the form of the names that we give
+    "": r"\.report\.(?:md|json)\.\d+\.part",
+    "documents": rf"{_UNFINISHED}|{_OF_SHARD}parquet",
+    "dropped": rf"{_UNFINISHED}|{_OF_SHARD}jsonl",
+    **dict.fromkeys((".work", ".work/edges"), _UNFINISHED),
+    **{f".work/{name}": rf"{_UNFINISHED}|{_OF_SHARD}parquet" for name in ("candidates", "signatures")},
+    ".work/dropped": rf"{_UNFINISHED}|{_OF_SHARD}jsonl",
+    **{f".work/{name}": rf"{_UNFINISHED}|{_OF_SHARD}json" for name in ("manifests", "written")},
+}
 
 
 def _tidy(out: Path, shards: set[str] | None = None) -> None:
@@ -123,24 +131,25 @@ def _tidy(out: Path, shards: set[str] | None = None) -> None:
 
     Only in our own folders, and by the form of our own names: whatever else lies there is the user's.
     """
-    for folder in _FOLDERS:
+    for folder, form in _OURS.items():
         for path in (out / folder).glob("*"):
-            of_shard = _OF_SHARD.fullmatch(path.name)
-            stale = shards is not None and folder not in ("", ".work") and of_shard and of_shard[1] not in shards
-            if (_UNFINISHED.fullmatch(path.name) or stale) and path.is_file():
+            ours = re.fullmatch(form, path.name)
+            of_shard = ours and ours.groupdict().get("shard")
+            if ours and path.is_file() and (not of_shard or (shards is not None and of_shard not in shards)):
                 path.unlink(missing_ok=True)
 
 
 def _explained(error: OSError, out: Path, done: int, total: int) -> str:
     """What is missing where no file could be written; `done` of `total` bytes were cleaned so far."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"a file in {out} could not be written: {error}; start again to go on"
+        return f"the system refused a file ({error}); see to it and start again to go on"
     used = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     # Candidates and clean documents are about the same again; before there is anything to measure, the input's size.
-    need = 2 * used * total / done - used if done else 2 * total
+    need = max(0, 2 * used * total / done - used) if done else 2 * total
+    free = shutil.disk_usage(out.parent).free
     return (
-        f"no room on the disk of {out} ({error.strerror}): {shutil.disk_usage(out.parent).free / 1e6:,.0f} MB are "
-        f"free, at least about {need / 1e6:,.0f} MB are missing. What is done stays; make room and start again to go on"
+        f"no room on the disk of {out} ({error.strerror}): {free / 1e6:,.0f} MB are free, about {need / 1e6:,.0f} MB "
+        "more are needed. What is done stays; make room and start again to go on"
     )
 
 
@@ -153,14 +162,14 @@ def _claim(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise ValueError(f"the output {out} is a file; name a folder")
     names = {path.name for path in out.iterdir()} if out.is_dir() else set()
-    # Only .work: an earlier start that had no room for more. No .work, but a report: somebody has tidied up.
-    if names - {".work"} and not names & {".work", "report.json"}:
+    # Only .work: an earlier start that had no room for more. No .work, but a report of ours: somebody has tidied up.
+    if names - {".work"} and not (out / ".work" / "made_by").is_file() and not report.is_ours(out):
         raise ValueError(f"the output folder {out} is not empty, and not from an earlier start; name another")
     if linked := [name for name in (".work", "documents", "dropped") if (out / name).is_symlink()]:
         raise ValueError(
-            f"{out / linked[0]} is a link; what is written there would lie somewhere else; name another folder"
+            f"{out / linked[0]} is a link, and what is written there would lie elsewhere; name another folder"
         )
-    (out / ".work").mkdir(parents=True, exist_ok=True)
+    paths.write_atomic(out / ".work" / "made_by", "python -m helpers.mrclean\n")
 
 
 def _config_hash(kind: str, column: str) -> str:

@@ -1,7 +1,7 @@
 """Who does the work: processes of this machine, or a Ray cluster. Both call the same functions on the same arguments.
 
-An engine is a context manager with one method, ``map(function, tasks)``: the results of ``function(*task)``, in any
-order.
+An engine is a context manager. Its ``map(function, tasks)`` gives the results of ``function(*task)``, in any order;
+meanwhile it calls ``tick()`` about once a second, if it can. ``bytes_done`` counts what was read, or is None.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class Local:
         self.bytes_done = context.Value("q", 0)  # read from disk by all workers, for the time left
         self._pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(self.bytes_done, os.getpid()))
         self._processes: set = set()
+        self._others = set(multiprocessing.active_children())  # of whoever calls us
         self.tick: Callable[[], None] = lambda: None  # called about once a second
 
     def __enter__(self) -> Local:
@@ -57,7 +58,7 @@ class Local:
                 # As many as there are workers, so that all that is under way is really being worked on.
                 for task in itertools.islice(tasks, self._workers - len(running)):
                     running.add(self._pool.submit(_noted, self._notes, function, task))
-                    self._processes |= set(multiprocessing.active_children())
+                    self._processes |= set(multiprocessing.active_children()) - self._others
                 if not running:
                     return
                 done, running = wait(running, timeout=1.0, return_when=FIRST_COMPLETED)
@@ -85,12 +86,15 @@ class Local:
 
 def _noted(notes: Path, function: Callable, task: tuple):
     """``function(*task)``, after a note of what this process is about to do."""
-    what = task[1]  # a shard, its name, the number of a part, or all shards
-    what = getattr(what, "name", what)
-    (notes / str(os.getpid())).write_text(
-        f"{function.__name__} of {what if isinstance(what, (str, int)) else 'all shards'}", "utf-8"
-    )
-    return function(*task)
+    what = getattr(task[1], "name", task[1])  # a shard, its name, the number of a part, or all shards
+    hand = f"{function.__name__} of {what if isinstance(what, (str, int)) else 'all shards'}"
+    (notes / str(os.getpid())).write_text(hand, "utf-8")
+    try:
+        return function(*task)
+    except MemoryError:
+        raise Stopped(
+            f"there is no memory left for the {hand}: take fewer --workers, and start again to go on"
+        ) from None
 
 
 def _begin(counter, parent: int) -> None:
@@ -148,11 +152,14 @@ class Ray:
         if not rows:
             return
         blocks = self._ray.data.from_items(rows, override_num_blocks=len(rows))
-        for row in blocks.map(_apply).iter_rows():
-            result = pickle.loads(row["result"])
-            if isinstance(result, OSError):
-                raise result
-            yield result
+        try:
+            for row in blocks.map(_apply).iter_rows():
+                result = pickle.loads(row["result"])
+                if isinstance(result, OSError):
+                    raise result
+                yield result
+        except self._ray.exceptions.RayError as error:  # it has tried again before
+            raise Stopped(f"Ray gave up ({type(error).__name__}: {error}); start again to go on") from error
 
 
 def _apply(row: dict) -> dict:

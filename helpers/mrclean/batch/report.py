@@ -50,6 +50,14 @@ def write(out: Path, facts: dict, manifests: list[tuple[dict, dict]]) -> dict:
     return report
 
 
+def is_ours(out: Path) -> bool:
+    """Is OUT/report.json one that `write` wrote?"""
+    try:
+        return "hashes" in paths.read_json(out / "report.json")
+    except (OSError, ValueError, TypeError):
+        return False
+
+
 def _examples(out: Path, manifests: list[tuple[dict, dict]]) -> dict[str, list[dict]]:
     """The first dropped documents of each reason."""
     found: dict[str, list[dict]] = {}

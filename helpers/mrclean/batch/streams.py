@@ -1,4 +1,4 @@
-"""From a file to its documents, one at a time: text, JSON lines, parquet and dumps, packed or not.
+"""From a file to its documents, one at a time: text, JSON lines and dumps, packed or not, and parquet.
 
 Whatever the file holds, each thing in it comes out once, as a `Document` or as `Refused` with the reason, and no more
 than one document is in memory (of parquet, a page).
@@ -28,7 +28,7 @@ else:
 
 _OPEN = {".gz": lambda raw: gzip.GzipFile(fileobj=raw), ".bz2": bz2.BZ2File, ".zst": zstd.ZstdFile}
 _CHUNK = 1 << 20
-PAGE_BYTES = 8_000_000  # of a dump, page by page; MediaWiki itself allows 2 MiB
+PAGE_BYTES = 8_000_000  # characters of a dump from the end of one page to that of the next
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,11 @@ def _found(raw: io.BufferedReader, entry: Entry, kind: str, column: str) -> Iter
     name = entry.path.lower()
     ending = next((ending for ending in _OPEN if name.endswith(ending)), "")
     name = name.removesuffix(ending)
-    if name.endswith(".parquet") and not ending:
-        yield from _parquet(raw, entry, kind, column)
+    if name.endswith(".parquet"):
+        if ending:
+            yield Refused(entry.id, "archive", "parquet in a stream; it is packed by itself", entry.size)
+        else:
+            yield from _parquet(raw, entry, kind, column)
         return
     stream = raw
     if ending:
@@ -162,7 +165,7 @@ def _lines(stream, entry: Entry, kind: str, column: str) -> Iterator[Document | 
         if line.isspace() or not line:
             continue
         try:
-            row = json.loads(line, parse_int=str)  # a number of any length is no fault of the text
+            row = json.loads(line, parse_int=_number)
         except (ValueError, RecursionError) as error:
             yield Refused(id, "broken_line", str(error), size)
             continue
@@ -170,6 +173,10 @@ def _lines(stream, entry: Entry, kind: str, column: str) -> Iterator[Document | 
             yield Refused(id, "no_text", f"no text in {column!r}{_instead(row)}", size)
             continue
         yield _row(id, kind, entry, row[column], row)
+
+
+def _number(digits: str) -> int | None:
+    return int(digits) if len(digits) < 4000 else None  # Python refuses longer ones; they are no fault of the text
 
 
 def _instead(row: object) -> str:
@@ -196,35 +203,45 @@ def _parquet(raw, entry: Entry, kind: str, column: str) -> Iterator[Document | R
     table = pq.ParquetFile(raw, buffer_size=_CHUNK, pre_buffer=False)
     schema = table.schema_arrow
     if schema.names.count(column) != 1:
-        found = "two columns" if column in schema.names else "no column"
-        yield Refused(entry.id, "no_text", f"{found} {column!r}; there are {', '.join(schema.names[:10])}", entry.size)
+        found = "several columns" if column in schema.names else "no column"
+        there = ", ".join(schema.names[:10]) or "none"
+        yield Refused(entry.id, "no_text", f"{found} {column!r}; there are {there}", entry.size)
         return
-    readable = (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer)
+    form = schema.field(column).type
+    packed = pa.types.is_dictionary(form)  # as pandas writes categories: each text once, and numbers for the rows
+    texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    if not any(is_type(form.value_type if packed else form) for is_type in texts):
+        yield Refused(entry.id, "no_text", f"the column {column!r} holds {form}", entry.size)
+        return
     names = [n for n in ("title", "id") if n != column and schema.names.count(n) == 1]
-    names = [n for n in names if any(is_type(schema.field(n).type) for is_type in readable)]
+    readable = (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer)
+    names = [column, *(n for n in names if any(is_type(schema.field(n).type) for is_type in readable))]
     groups = [table.metadata.row_group(k) for k in range(table.metadata.num_row_groups)]
-    sizes = [g.column(k) for g in groups for k in range(g.num_columns) if g.column(k).path_in_schema == column]
-    for size in sizes:
-        if size.total_uncompressed_size > max(largest(), value("expansion_max") * size.total_compressed_size):
-            raise _Expands(f"{size.total_uncompressed_size / 1e6:,.0f} MB are to come out of it")
+    for part in (g.column(k) for g in groups for k in range(g.num_columns)):
+        out_of_it = part.total_uncompressed_size
+        limit = max(largest(), value("expansion_max") * part.total_compressed_size)
+        if part.path_in_schema in names and out_of_it > limit:
+            raise _Expands(f"{out_of_it / 1e6:,.0f} MB are to come out of it")
     allowed = left = max(largest() + 1, int(value("expansion_max")) * entry.size)
-    for number, batch in enumerate(table.iter_batches(batch_size=1, columns=[column, *names]), start=1):
+    for number, batch in enumerate(table.iter_batches(batch_size=1, columns=names), start=1):
         id = f"{entry.id}/{number}"
-        left -= batch.nbytes
-        if left < 0:
-            raise _Expands(f"more than {allowed / 1e6:,.0f} MB come out of it")
-        if batch.nbytes > largest() + 100_000:
-            yield _too_large(id, batch.nbytes)
+        size = 0 if packed else batch.nbytes  # with a dictionary, that would be all texts
+        if size > largest() + 100_000:
+            yield _too_large(id, size)
             continue
         try:
             row = batch.to_pylist()[0]
         except UnicodeDecodeError as error:
-            yield Refused(id, "undecodable", error.reason, batch.nbytes)
+            yield Refused(id, "undecodable", error.reason, size)
             continue
-        if isinstance(row[column], (str, bytes)):
-            yield _row(id, kind, entry, row[column], row)
+        text = row[column]
+        left -= len(text or "")
+        if left < 0:
+            raise _Expands(f"more than {allowed / 1e6:,.0f} MB come out of it")
+        if text is None:
+            yield Refused(id, "no_text", f"{column!r} is empty in row {number}", 0)
         else:
-            yield Refused(id, "no_text", f"{column!r} is {type(row[column]).__name__}", 0)
+            yield _row(id, kind, entry, text, row)
 
 
 def _dump(stream, entry: Entry) -> Iterator[Document | Refused]:
@@ -242,10 +259,7 @@ def _dump(stream, entry: Entry) -> Iterator[Document | Refused]:
         number, waiting = number + 1, 0
         del page["number"]  # of the page in its own wiki; what is unique here is the place in the dump
         id = f"{entry.id}/{number}"
-        if page["bytes_in"] > largest():
-            yield _too_large(id, page["bytes_in"])
-        else:
-            yield Document(id, "wiki", entry.source, codec="utf-8", **page)
+        yield Document(id, "wiki", entry.source, codec="utf-8", **page)
 
 
 def _decoded(stream) -> Iterator[str]:

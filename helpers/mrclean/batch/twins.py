@@ -3,7 +3,7 @@
 The first pass was over the texts and left signatures. Here they alone are looked at: equal fingerprints are exact
 duplicates; per band, documents with the same hash are joined to the first of them (a *star*: n - 1 edges, where all
 pairs would be n²/2), and what is connected is a group. The second pass fetches the texts of these groups only, and
-compares them for real, by the same rule as `dedup.near_duplicates`.
+compares them for real, by the same rule as `dedup.near_duplicates`, up to a number of comparisons for each document.
 
 Documents are numbered through all shards, in reading order. In memory are a few numbers for each document and a line
 for each duplicate, never a text.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -25,8 +25,9 @@ from .tables import atomic, read_note, write_note
 from .work import Job
 
 PART_BYTES = 64_000_000  # of shingles that one worker compares, where the groups are smaller than that
-# Texts made from one template may all share a band and yet not be near duplicates. So that their number does not count
-# squared, a document is compared with those that share most bands with it, of the largest in each band.
+# Texts made from one template may all share a band and yet not be near duplicates. So that the work does not grow with
+# the square of their number, a document is compared with no more than these: of each band those nearest in size, and of
+# them those that share most bands. In a very large group a twin may be missed.
 BAND_MEMBERS, COMPARED = 1000, 200
 
 
@@ -190,7 +191,7 @@ def compare(job: Job, part: int) -> list[tuple[int, int, float]]:
     """(number, survivor, Jaccard) of every near duplicate in the groups of a part.
 
     As in `dedup.near_duplicates`: the largest document survives, of equals the first, and a document is only compared
-    with survivors that share a band. Here these are at most `COMPARED`.
+    with survivors that share a band. Here these are at most `COMPARED`, so in a very large group a twin may be missed.
     """
     threshold = value(f"{job.kind}_near_duplicate")
     groups: dict[int, list[tuple[int, np.ndarray, np.ndarray]]] = defaultdict(list)
@@ -199,25 +200,24 @@ def compare(job: Job, part: int) -> list[tuple[int, int, float]]:
             groups[label].append((number, bands, shingles))
     dropped = []
     for group in groups.values():
-        buckets: dict[tuple[int, int], list[int]] = defaultdict(list)
+        buckets: dict[tuple[int, int], deque[int]] = defaultdict(lambda: deque(maxlen=BAND_MEMBERS))
         survivors: dict[int, np.ndarray] = {}
         for number, bands, shingles in sorted(group, key=lambda d: (-len(d[2]), d[0])):
             keys = list(enumerate(bands.tolist()))
             similar = {}
             shared = Counter(other for key in keys for other in buckets.get(key, ()))
-            for other in sorted(shared, key=lambda other: (-shared[other], other))[:COMPARED]:
-                if len(shingles) >= threshold * len(survivors[other]):  # else they cannot reach it
-                    similarity = dedup.jaccard(shingles, survivors[other])
-                    if similarity >= threshold:
-                        similar[other] = similarity
+            able = [other for other in shared if len(shingles) >= threshold * len(survivors[other])]  # else they cannot
+            for other in sorted(able, key=lambda other: (-shared[other], len(survivors[other]), other))[:COMPARED]:
+                similarity = dedup.jaccard(shingles, survivors[other])
+                if similarity >= threshold:
+                    similar[other] = similarity
             if similar:
                 other = max(similar, key=lambda other: (similar[other], -other))
                 dropped.append((number, other, similar[other]))
             else:
                 survivors[number] = shingles
                 for key in keys:
-                    if len(buckets[key]) < BAND_MEMBERS:
-                        buckets[key].append(number)
+                    buckets[key].append(number)  # the largest come first, so the last are nearest to the next in size
     return dropped
 
 

@@ -62,6 +62,7 @@ def clean_shard(job: Job, shard: Shard) -> dict:
     if done := _done(manifest, facts, outputs):
         return done
     result = pipeline.Result(kept=[], dropped=[])
+    refused_by_system = False
     arrived: dict[str, account.Sums] = {}
     with (
         table(outputs["candidates"], _candidate_columns()) as candidates,
@@ -73,14 +74,16 @@ def clean_shard(job: Job, shard: Shard) -> dict:
             for found in streams.read(entry, job.kind, job.column, advance):
                 if (document := _arrived(found, entry.source, job.kind, sums, result)) is not None:
                     document = pipeline.through_steps(document, steps(job.kind), result, guard=True)
+                elif found.reason == "unreadable" and not entry.problem:
+                    refused_by_system = True
                 if document is not None:
                     changed = document.id in result.edited
                     candidates.add(_candidate(document, changed), account.size(document))
                     signatures.add(_signature(document, job), 8 * job.bands[0])
                 result.edited.clear()
                 _write(result.dropped, dropped)
-    if _stamps(shard) != before:
-        facts["input"] = "changed while it was read"  # so the next start reads it again
+    if refused_by_system or _stamps(shard) != before:
+        facts["input"] = "not read as it is, or changed meanwhile"  # so the next start reads it again
     lines = _counted(result)
     counters = {source: {"arrived": sums.as_dict(), "lines": lines[source]} for source, sums in arrived.items()}
     edits = [asdict(edit) for edit in pipeline.examples(result.edits)]
