@@ -16,6 +16,15 @@ from .document import Document, Drop, Keep, Step
 from .private import excerpt
 from .rules import REASONS, value
 
+_PROSE: tuple[Step, ...] = (
+    steps.decode,
+    steps.line_endings,
+    steps.mojibake,
+    steps.unicode_form,
+    private.private_data,
+    steps.trim,
+    steps.too_short,
+)
 # One list per kind, run in this order. Cheap refusals come first; what is cut last decides what is too short. Then, for
 # all kinds: exact duplicates, scores and what is cut by them, evaluation texts, near duplicates.
 STEPS: dict[str, tuple[Step, ...]] = {
@@ -57,26 +66,8 @@ STEPS: dict[str, tuple[Step, ...]] = {
         steps.trim,
         steps.too_short,
     ),
-    "review": (
-        steps.decode,
-        steps.line_endings,
-        steps.mojibake,
-        steps.unicode_form,
-        private.private_data,
-        steps.trim,
-        steps.too_short,
-        steps.language,
-    ),
-    # Anybody's, in any language.
-    "text": (
-        steps.decode,
-        steps.line_endings,
-        steps.mojibake,
-        steps.unicode_form,
-        private.private_data,
-        steps.trim,
-        steps.too_short,
-    ),
+    "review": (*_PROSE, steps.language),
+    "text": _PROSE,  # anybody's, in any language
 }
 
 EXAMPLES = 3  # edits remembered per kind and step
