@@ -71,12 +71,17 @@ def _examples(out: Path, manifests: list[tuple[dict, dict]]) -> dict[str, list[d
     return found
 
 
+def amount(size: float) -> str:
+    """Bytes for people."""
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.1f} kB"
+
+
 def summary(report: dict) -> str:
     """The report in a line."""
     rest = report["documents_in"] - report["documents_kept"] - report["quarantined"]
     return (
-        f"{report['documents_in']:,} documents in ({report['bytes_in'] / 1e6:,.1f} MB): "
-        f"{report['documents_kept']:,} kept ({report['bytes_kept'] / 1e6:,.1f} MB), "
+        f"{report['documents_in']:,} documents in ({amount(report['bytes_in'])}): "
+        f"{report['documents_kept']:,} kept ({amount(report['bytes_kept'])}), "
         f"{rest:,} dropped, {report['quarantined']:,} quarantined; "
         f"{duration(report['seconds'])}"
     )
