@@ -203,7 +203,8 @@ class _Progress:
         )
         left = max(0, self._total - before - now)
         seconds = time.monotonic() - self._began
-        text = f"{len(cleaned)} of {len(self._shards)} shards, {1 - left / self._total:.0%} of {report.amount(self._total)}"
+        share = 1 - left / self._total
+        text = f"{len(cleaned)} of {len(self._shards)} shards, {share:.0%} of {report.amount(self._total)}"
         if now > 0.02 * self._total and seconds > 2:
             text += f", {now / 1e6 / seconds:.1f} MB/s, {duration(left * seconds / now)} left, then duplicates"
         self._say(text, False)
