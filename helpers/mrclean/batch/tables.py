@@ -4,31 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from ... import paths
 
 ROW_GROUP_BYTES, ROW_GROUP_ROWS = 4_000_000, 1024
-
-
-@contextlib.contextmanager
-def atomic(path: Path) -> Iterator:
-    """A binary file to write; at the end it is on the disk and takes the place of `path`, or after an error is gone.
-
-    While it grows, its name tells which process writes it: ``.NAME.PID.part``.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(part, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 class Table:
@@ -68,7 +49,7 @@ class Table:
 @contextlib.contextmanager
 def table(path: Path, columns: dict) -> Iterator[Table]:
     """A `Table` that becomes `path` when all went well."""
-    with atomic(path) as file:
+    with paths.atomic(path) as file:
         rows = Table(file, columns)
         try:
             yield rows

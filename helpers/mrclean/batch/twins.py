@@ -19,9 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ... import paths
 from .. import dedup
 from ..rules import value
-from .tables import atomic, read_note, write_note
+from .tables import read_note, write_note
 from .work import Job
 
 PART_BYTES = 64_000_000  # of shingles that one worker compares, where the groups are smaller than that
@@ -113,7 +114,7 @@ def _near(documents: Numbering, sizes: np.ndarray, skip: np.ndarray, engine) -> 
     job = documents.job
     for name in ("edges", "groups"):
         shutil.rmtree(job.path(name), ignore_errors=True)
-    with atomic(job.path("edges", "skip.npy")) as file:
+    with paths.atomic(job.path("edges", "skip.npy")) as file:
         np.save(file, skip)
     labels = np.arange(len(documents))
     bands = [(job, documents.shards, band) for band in range(job.bands[0])]
@@ -142,7 +143,7 @@ def star_edges(job: Job, shards: list[str], band: int) -> str:
     first = np.repeat(order[begin], np.diff(np.append(begin, len(order)))) if len(order) else order
     edges = np.stack([first, order], axis=1)[first != order]
     path = job.path("edges", f"{band}.npy")
-    with atomic(path) as file:
+    with paths.atomic(path) as file:
         np.save(file, edges)
     return str(path)
 
@@ -180,7 +181,7 @@ def gather(job: Job, shard: str, rows: np.ndarray, numbers: np.ndarray, labels: 
                     found[int(labels[k]) % parts].append((int(numbers[k]), int(labels[k]), hashes, shingles))
                 for part, documents in found.items():
                     # Arrow's own format, not packed: `compare` maps it into memory instead of reading it.
-                    with atomic(job.path("groups", str(part), f"{shard}.{group}.arrow")) as out:
+                    with paths.atomic(job.path("groups", str(part), f"{shard}.{group}.arrow")) as out:
                         table = pa.table(dict(zip(schema.names, zip(*documents, strict=True), strict=True)), schema)
                         with pa.ipc.new_file(out, schema) as writer:
                             writer.write_table(table)

@@ -20,7 +20,7 @@ from ..document import Document, Drop, Keep, Step
 from ..rules import CUTS, value
 from . import streams
 from .listing import Shard
-from .tables import atomic, read_note, table, write_note
+from .tables import read_note, table, write_note
 
 advance: Callable[[int], None] = lambda n: None  # noqa: E731 - the local engine counts bytes with it
 
@@ -67,7 +67,7 @@ def clean_shard(job: Job, shard: Shard) -> dict:
     with (
         table(outputs["candidates"], _candidate_columns()) as candidates,
         table(outputs["signatures"], _signature_columns(job)) as signatures,
-        atomic(outputs["dropped"]) as dropped,
+        paths.atomic(outputs["dropped"]) as dropped,
     ):
         for entry in shard.entries:
             sums = arrived.setdefault(entry.source, account.Sums())
@@ -162,7 +162,7 @@ def write_shard(job: Job, shard: str, drops: dict[int, tuple[str, str]]) -> dict
     names = ("id", "kind", "source", "title", "text")  # as in this course's own corpus
     with (
         table(outputs["documents"], {name: pa.string() for name in names}) as rows,
-        atomic(outputs["dropped"]) as dropped,
+        paths.atomic(outputs["dropped"]) as dropped,
     ):
         with open(told, "rb") as file:
             shutil.copyfileobj(file, dropped)
