@@ -98,6 +98,8 @@ BENCHMARKS = (
     Notebook("bench_clean_speed", "How fast cleaning is", "How many times datatrove's speed, per core?"),
     Notebook("bench_clean_effect", "What cleaning is worth", "Does a small model learn more from cleaned text?"),
     Notebook("bench_clean_scale", "How cleaning grows", "What do more workers and more text cost, up to a terabyte?"),
+    Notebook("bench_tokenizer", "How fast the tokenizer is", "What do learning and encoding take beside the best?"),
+    Notebook("bench_vocabulary", "Which vocabulary", "How many ids serve a small model best, at equal compute?"),
     Notebook("bench_spread", "Spread over seeds", "How far apart are runs that differ in nothing but the seed?"),
 )
 

@@ -8,64 +8,73 @@ from pathlib import Path
 
 import numpy as np
 
-from . import paths, profile
-from .bpe import Tokenizer
+from . import bpe, paths, profile
 
 MADE_BY = "02_tokenizer"
 
 
-def write(folder: Path, tokenizer: Tokenizer, splits: Mapping[str, Iterable[str]], corpus_hash: str) -> dict:
+def write(folder: Path, tokenizer: bpe.Tokenizer, splits: Mapping[str, Iterable[str]], corpus_hash: str) -> dict:
     """Encode documents into shards for training; returns the manifest.
 
-    For each split: ``<split>.bin``, all documents as ``bos … eos`` one after the other, uint16 little endian; and
-    ``<split>_ends.npy``, uint64 (documents,): document d is ``ids[ends[d - 1]:ends[d]]``. The manifest comes last and
-    counts documents, tokens (specials included) and bytes of text.
+    For each split: ``<split>.bin``, all documents as ``bos … eos`` one after the other, little endian, uint16 if every
+    id fits and uint32 otherwise; and ``<split>_ends.npy``, uint64 (documents,): document d is
+    ``ids[ends[d - 1]:ends[d]]``. One document is held at a time. The tokenizer is saved beside them. The manifest
+    comes last and counts documents, tokens (specials included) and bytes of text; its ``data_hash`` is that of the ids
+    and the tokenizer, not of how other libraries write the tokenizer down.
 
     Raises:
-        ValueError: ids that do not fit 16 bits, or a split without documents.
+        ValueError: a split without documents, or a document that cannot be encoded.
     """
     folder = Path(folder)
-    if tokenizer.vocab_size > 2**16:
-        raise ValueError(f"vocab_size {tokenizer.vocab_size} does not fit uint16 shards; at most {2**16}")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "manifest.json").unlink(missing_ok=True)  # from here on the folder is unfinished
-    tokenizer.save(folder)
+    bpe.save(tokenizer, folder)
+    dtype = "<u2" if tokenizer.vocab_size <= 2**16 else "<u4"
     documents, tokens, size = {}, {}, {}
     for name, texts in splits.items():
-        parts, size[name] = [], 0
-        for text in texts:
-            parts.append(np.array(tokenizer.encode_document(text), dtype="<u2"))
-            size[name] += len(text.encode("utf-8"))
-        if not parts:
-            raise ValueError(f"split {name!r} has no documents")
-        ends = np.cumsum([len(part) for part in parts], dtype=np.uint64)
-        paths.write_atomic(folder / f"{name}.bin", np.concatenate(parts).tobytes())
+        lengths, size[name] = [], 0
+        with paths.atomic(folder / f"{name}.bin") as file:
+            for text in texts:
+                ids = np.array(tokenizer.encode_document(text), dtype=dtype)
+                file.write(ids.tobytes())
+                lengths.append(len(ids))
+                size[name] += len(text.encode("utf-8"))
+            if not lengths:
+                raise ValueError(f"split {name!r} has no documents")
+        ends = np.cumsum(lengths, dtype=np.uint64)
         np.save(npy := io.BytesIO(), ends)
         paths.write_atomic(folder / f"{name}_ends.npy", npy.getvalue())
-        documents[name], tokens[name] = len(parts), int(ends[-1])
+        documents[name], tokens[name] = len(lengths), int(ends[-1])
+    parts = [paths.sha256_file(folder / f"{name}{kind}") for name in splits for kind in (".bin", "_ends.npy")]
     return paths.write_manifest(
         folder,
         made_by=MADE_BY,
         profile=profile.load().name,
         vocab_size=tokenizer.vocab_size,
+        dtype=dtype,
         documents=documents,
         tokens=tokens,
         bytes=size,
         corpus_hash=corpus_hash,
         tokenizer_hash=tokenizer.hash,
+        data_hash=paths.sha256("".join([*parts, tokenizer.hash])),
     )
 
 
-def read(folder: Path, split: str) -> tuple[np.memmap, np.ndarray]:
-    """The ids of a split, read-only and not loaded (uint16, (tokens,)), and its document ends (uint64, (documents,)).
+def read(folder: Path, split: str, tokenizer: bpe.Tokenizer) -> tuple[np.memmap, np.ndarray]:
+    """The ids of a split, read-only and not loaded (uint16 or uint32, (tokens,)), and its ends (uint64, (documents,)).
 
     Raises:
         MissingArtifact: unfinished, changed since it was made, or made with another profile.
-        ValueError: the manifest is damaged, or there is no such split.
+        ValueError: the manifest is damaged, there is no such split, or `tokenizer` is not the one that made the ids.
     """
     folder = Path(folder)
     manifest = paths.read_manifest(folder, MADE_BY, profile.load().name)
+    where = paths.relative(folder)
+    if missing := {"tokens", "dtype", "tokenizer_hash"} - set(manifest):
+        raise ValueError(f"{where}/manifest.json is damaged: no {', '.join(sorted(missing))}; run notebook 02 again")
     if split not in manifest["tokens"]:
-        raise ValueError(f"{paths.relative(folder)} has no split {split!r}; it has {', '.join(manifest['tokens'])}")
-    ids = np.memmap(folder / f"{split}.bin", dtype="<u2", mode="r")
+        raise ValueError(f"{where} has no split {split!r}; it has {', '.join(manifest['tokens'])}")
+    tokenizer.check_hash(manifest["tokenizer_hash"], f"the shards in {where}")
+    ids = np.memmap(folder / f"{split}.bin", dtype=manifest["dtype"], mode="r")
     return ids, np.load(folder / f"{split}_ends.npy", allow_pickle=False)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from . import hardware, paths
+from .bpe import Tokenizer
 from .gpt import GPT
 
 
@@ -251,3 +252,15 @@ def save_checkpoint(trainer: Trainer, folder: Path, profile: str, **facts) -> di
     trainer.model.save(folder)
     paths.write_json(folder / "state.json", {"step": trainer.step, "recipe": asdict(trainer.recipe)})
     return paths.write_manifest(folder, "03_gpt", profile, **facts)
+
+
+def load_checkpoint(folder: Path, profile: str, tokenizer: Tokenizer) -> GPT:
+    """The model that `save_checkpoint` kept, for use with `tokenizer`.
+
+    Raises:
+        MissingArtifact: unfinished, changed since it was made, or made with another profile.
+        ValueError: weights that do not fit the configuration, or a tokenizer that is not the model's.
+    """
+    manifest = paths.read_manifest(folder, "03_gpt", profile)
+    tokenizer.check_hash(manifest.get("tokenizer_hash", ""), f"the weights in {paths.relative(folder)}")
+    return GPT.load(folder)

@@ -24,7 +24,7 @@ def manifest(tokenizer, tmp_path):
 
 
 def test_shards_hold_every_document_byte_for_byte(tokenizer, manifest, tmp_path):
-    ids, ends = shards.read(tmp_path, "train")
+    ids, ends = shards.read(tmp_path, "train", tokenizer)
     assert (ids.dtype, ends.dtype) == (np.dtype("<u2"), np.uint64)
     assert ends[-1] == len(ids) == manifest["tokens"]["train"]
     assert (ids == tokenizer.eos).sum() == (ids == tokenizer.bos).sum() == len(DOCUMENTS) == len(ends)
@@ -37,54 +37,96 @@ def test_shards_hold_every_document_byte_for_byte(tokenizer, manifest, tmp_path)
 def test_the_manifest_tells_what_the_shards_are(tokenizer, manifest, tmp_path):
     assert manifest == paths.read_manifest(tmp_path, "02_tokenizer", "smoke")
     assert manifest["vocab_size"] == tokenizer.vocab_size
-    assert manifest["tokenizer_hash"] == bpe.Tokenizer.load(tmp_path).hash
+    assert manifest["tokenizer_hash"] == bpe.load(tmp_path).hash
     assert manifest["corpus_hash"] == "c0ffee"
     assert manifest["documents"] == {"train": 5, "val": 2}
     assert manifest["bytes"]["train"] == sum(len(d.encode()) for d in DOCUMENTS)
 
 
-@pytest.mark.parametrize("name", ["train.bin", "train_ends.npy", "tokenizer.json"])
-def test_changed_or_missing_shard_files_are_refused(manifest, tmp_path, name):
+@pytest.mark.parametrize("name", ["train.bin", "train_ends.npy", "tokenizer.json", "tokenizer.tiktoken"])
+def test_changed_or_missing_shard_files_are_refused(tokenizer, manifest, tmp_path, name):
     path = tmp_path / name
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
     with pytest.raises(paths.MissingArtifact, match=name):
-        shards.read(tmp_path, "train")
+        shards.read(tmp_path, "train", tokenizer)
     path.unlink()
     with pytest.raises(paths.MissingArtifact, match=name):
-        shards.read(tmp_path, "train")
+        shards.read(tmp_path, "train", tokenizer)
 
 
-def test_a_damaged_manifest_is_refused(manifest, tmp_path):
+def test_a_damaged_manifest_is_refused(tokenizer, manifest, tmp_path):
     path = tmp_path / "manifest.json"
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(ValueError, match=r"manifest\.json is not valid JSON"):
-        shards.read(tmp_path, "train")
+        shards.read(tmp_path, "train", tokenizer)
     path.unlink()
     with pytest.raises(paths.MissingArtifact, match="not finished"):
-        shards.read(tmp_path, "train")
+        shards.read(tmp_path, "train", tokenizer)
 
 
-def test_shards_of_another_profile_and_unknown_splits_are_refused(manifest, tmp_path, monkeypatch):
+def test_shards_of_another_profile_and_unknown_splits_are_refused(tokenizer, manifest, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="train, val"):
-        shards.read(tmp_path, "test")
+        shards.read(tmp_path, "test", tokenizer)
     monkeypatch.setenv("PROFILE", "laptop")
     with pytest.raises(paths.MissingArtifact, match="smoke profile"):
-        shards.read(tmp_path, "train")
+        shards.read(tmp_path, "train", tokenizer)
 
 
 def test_writing_that_fails_leaves_no_finished_folder(tokenizer, manifest, tmp_path):
     with pytest.raises(ValueError, match="lone surrogate"):
         shards.write(tmp_path, tokenizer, {"train": ["good", "bad \ud800"]}, corpus_hash="c0ffee")
     with pytest.raises(paths.MissingArtifact, match="not finished"):
-        shards.read(tmp_path, "train")
+        shards.read(tmp_path, "train", tokenizer)
 
 
-def test_splits_without_documents_and_ids_beyond_16_bits_are_refused(tokenizer, tmp_path):
+def test_splits_without_documents_are_refused(tokenizer, tmp_path):
     with pytest.raises(ValueError, match="'val' has no documents"):
         shards.write(tmp_path, tokenizer, {"train": ["a"], "val": []}, corpus_hash="c0ffee")
-    pairs = [(a, b) for a in range(256) for b in range(256)]
-    with pytest.raises(ValueError, match="uint16"):
-        shards.write(tmp_path, bpe.Tokenizer(pairs), {"train": ["a"]}, corpus_hash="c0ffee")
-    assert bpe.Tokenizer(pairs[: 2**16 - 258]).vocab_size == 2**16
+
+
+def test_ids_are_16_bits_as_long_as_they_fit_and_32_beyond(tmp_path):
+    pairs = [(a, b) for a in range(256) for b in range(256)]  # 65,536 merges
+    for merges, dtype in ((pairs[: 2**16 - 258], "<u2"), (pairs[: 2**16 - 257], "<u4")):
+        tokenizer = bpe.Tokenizer(merges)
+        texts = ["\0\0", "naïve"]
+        manifest = shards.write(tmp_path, tokenizer, {"train": texts}, corpus_hash="c0ffee")
+        ids, ends = shards.read(tmp_path, "train", tokenizer)
+        assert (manifest["dtype"], ids.dtype) == (dtype, np.dtype(dtype))
+        assert ids[ends.astype(int) - 1].tolist() == [tokenizer.eos] * 2  # the largest id survives
+        assert tokenizer.decode_bytes(ids) == "".join(texts).encode("utf-8")
+
+
+def test_shards_are_memory_mapped_and_read_only(tokenizer, manifest, tmp_path):
+    ids, _ = shards.read(tmp_path, "train", tokenizer)
+    assert isinstance(ids, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        ids[0] = 1
+
+
+def test_the_same_documents_give_the_same_bytes(tokenizer, manifest, tmp_path):
+    first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    again = shards.write(tmp_path, bpe.load(tmp_path), {"train": DOCUMENTS, "val": DOCUMENTS[:2]}, corpus_hash="c0ffee")
+    assert again == manifest
+    assert first == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+
+def test_the_data_hash_is_of_ids_and_tokenizer_only(tokenizer, manifest, tmp_path):
+    other = shards.write(tmp_path, tokenizer, {"train": DOCUMENTS, "val": DOCUMENTS[:1]}, corpus_hash="c0ffee")
+    assert other["data_hash"] != manifest["data_hash"]
+    moved = bpe.Tokenizer(tokenizer.merges, specials={"<|eos|>": tokenizer.bos, "<|bos|>": tokenizer.eos})
+    other = shards.write(tmp_path, moved, {"train": DOCUMENTS, "val": DOCUMENTS[:2]}, corpus_hash="c0ffee")
+    assert other["data_hash"] != manifest["data_hash"]
+
+
+def test_another_tokenizer_is_refused(tokenizer, manifest, tmp_path):
+    other = bpe.Tokenizer(tokenizer.merges[:-1])
+    with pytest.raises(ValueError, match=f"belong to tokenizer {tokenizer.hash[:12]}, this is tokenizer"):
+        shards.read(tmp_path, "train", other)
+
+
+def test_a_manifest_without_its_facts_is_refused(tokenizer, manifest, tmp_path):
+    paths.write_json(tmp_path / "manifest.json", {k: v for k, v in manifest.items() if k != "dtype"})
+    with pytest.raises(ValueError, match=r"manifest\.json is damaged: no dtype"):
+        shards.read(tmp_path, "train", tokenizer)

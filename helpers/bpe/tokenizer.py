@@ -134,6 +134,18 @@ class Tokenizer:
         """sha256 over pattern, alphabet, merges and specials; equal hash, equal ids."""
         return paths.sha256(json.dumps([self.pattern, self.alphabet.hex(), self.merges, self.specials]))
 
+    def check_hash(self, made_with: str, what: str) -> None:
+        """Refuse to be used on `what`, whose ids were made with the tokenizer of hash `made_with`, unless that is this.
+
+        Raises:
+            ValueError: names both. The same ids mean other text there, and nothing downstream would notice.
+        """
+        if made_with != self.hash:
+            raise ValueError(
+                f"{what} belong to tokenizer {str(made_with)[:12]}, this is tokenizer {self.hash[:12]}; "
+                "load the one they were made with, or make them again"
+            )
+
     @cached_property
     def tiktoken(self) -> tiktoken.Encoding:
         """The same tokenizer in tiktoken (compiled, MIT licence), which encodes for this one."""
@@ -153,7 +165,10 @@ class Tokenizer:
             ValueError: for a lone surrogate, see `split`, and for a pattern that drops characters.
         """
         size = len(utf8(text))
-        ids = self.tiktoken.encode_to_numpy(text, disallowed_special=())  # and none allowed: none is looked for
+        try:
+            ids = self.tiktoken.encode_to_numpy(text, disallowed_special=())  # and none allowed: none is looked for
+        except ValueError:  # its regex engine runs out of stack at about a million blanks in a row; `regex` does not
+            ids = np.array(self.encode_plain(text), dtype=np.uint32)
         if self._lengths[ids].sum() != size:
             raise ValueError(f"the split pattern drops characters of this text: {self.pattern}")
         return ids
@@ -210,7 +225,7 @@ class Tokenizer:
         """`decode_bytes` as text; whole texts come back as they were.
 
         Any ids can be decoded, whatever a model puts out. A token is a run of bytes and may end in the middle of a
-        character. `errors` says what becomes of bytes that are not UTF-8, as in `bytes.decode`: "replace" writes U+FFFD,
-        "backslashreplace" shows the bytes, "ignore" leaves them out, "strict" raises UnicodeDecodeError.
+        character. `errors` says what becomes of bytes that are not UTF-8, as in `bytes.decode`: "replace" writes
+        U+FFFD, "backslashreplace" shows the bytes, "ignore" drops them, "strict" raises UnicodeDecodeError.
         """
         return self.decode_bytes(ids).decode("utf-8", errors=errors)

@@ -12,7 +12,7 @@ A step is a pure function ``Document -> Keep(document) | Drop(reason)``; `STEPS`
 from . import books, code, dedup, private, scores, steps
 from .account import Line, check_account, size
 from .contamination import EvaluationTexts
-from .corpus import split, straddling, write_corpus
+from .corpus import read_corpus, split, straddling, write_corpus
 from .dedup import containment, fingerprint, jaccard, shingles
 from .document import KINDS, Document, Drop, Keep, Step
 from .pipeline import STEPS, Dropped, Edit, Result, clean, evaluation_texts, read_sources
@@ -53,6 +53,7 @@ __all__ = [
     "private",
     "read_books",
     "read_code",
+    "read_corpus",
     "read_reviews",
     "read_sources",
     "read_wiki",

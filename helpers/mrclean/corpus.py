@@ -77,3 +77,16 @@ def write_corpus(sides: dict[str, list[Document]], profile: str) -> dict:
         facts["documents"][side] = {kind: sum(d.kind == kind for d in documents) for kind in KINDS}
         facts["bytes"][side] = {kind: sum(size(d) for d in documents if d.kind == kind) for kind in KINDS}
     return paths.write_manifest(folder, "01_mrclean", profile, **facts)
+
+
+def read_corpus(profile: str) -> dict[str, list[dict[str, str]]]:
+    """What `write_corpus` left, checked against its manifest: {"train": rows, "val": rows}, a dict for each document.
+
+    Raises:
+        MissingArtifact: unfinished, changed since it was made, or made with another profile.
+    """
+    import pyarrow.parquet as pq
+
+    folder = paths.artifacts("corpus")
+    manifest = paths.read_manifest(folder, "01_mrclean", profile)
+    return {side: pq.read_table(folder / f"{side}.parquet").to_pylist() for side in manifest["documents"]}

@@ -12,6 +12,8 @@ BENCHMARKS = {
     "clean_speed": "how fast cleaning is, beside datatrove (five minutes, and half a gigabyte at the first call)",
     "clean_effect": "what cleaning does to a small model, five seeds an arm (six minutes)",
     "clean_scale": "how cleaning grows with workers and with the input (seven minutes)",
+    "tokenizer": "how fast the tokenizer is, beside tiktoken and Hugging Face tokenizers (three minutes)",
+    "vocabulary": "which vocabulary small models do best with, at equal compute (twenty minutes)",
     "spread": "how far apart runs are that differ in nothing but the seed (five runs of a notebook)",
 }
 

