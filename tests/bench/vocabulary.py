@@ -1,8 +1,9 @@
 """Which vocabulary? Bits per byte of small models that differ in nothing but the tokenizer, at equal compute.
 
-Three vocabularies, models of three widths, five seeds. A larger vocabulary puts more text into a token, and so into a
-step and into the context; but it takes a larger matrix, which costs more operations per token, and each of its rows is
-seen more rarely. So every arm of a width gets the same number of operations (`budget.flops_per_token`), not of steps.
+Three vocabularies, five seeds, the shape and recipe of notebook 03's model. A larger vocabulary puts more text into a
+token, and so into a step and into the context; but it takes a larger matrix, which costs more operations per token, and
+each of its rows is seen more rarely. So every arm gets the same number of operations (`budget.flops_per_token`), not of
+steps.
 
 The merges are nested: the smaller vocabularies are the beginnings of the largest. All arms are measured on the same
 bytes: the beginning of every validation document.
@@ -11,7 +12,9 @@ bytes: the beginning of every validation document.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import statistics
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
@@ -20,44 +23,71 @@ from helpers.journal.markdown import number
 
 SEEDS = (1, 2, 3, 4, 5)
 VOCABULARIES = (1024, 4096, 16384)
-WIDTHS = {64: 3e11, 112: 9e11, 160: 3e12}  # n_embd -> floating-point operations for one training
-SHAPE = {"n_layer": 2, "n_head": 4, "block_size": 128, "dropout": 0.0}
-RECIPE = {"batch_size": 8, "learning_rate": 2e-3}
+OPERATIONS = 6e12  # of one training
 VAL_CHARACTERS = 2_000  # of every validation document, from its beginning
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="make bench ARGS=vocabulary", description=__doc__.splitlines()[0])
     parser.parse_args(arguments)
-    run, corpus = start()
-    machine = hardware.known() or hardware.probe()
-    pieces = bpe.count_pieces(corpus["train"])
-    merges = bpe.learn_merges(pieces, max(VOCABULARIES) - 258)
-    found = {}
-    for width, operations in WIDTHS.items():
-        for vocab_size in VOCABULARIES:
-            tokenizer = bpe.Tokenizer(merges[: vocab_size - 258])
-            train, val = (stream(tokenizer, texts) for texts in corpus.values())
-            size = sum(len(text.encode("utf-8")) for text in corpus["val"])
-            config = gpt.GPTConfig(vocab_size=vocab_size, n_embd=width, **SHAPE)
-            bits = [one(config, train, val, size, operations, seed, machine) for seed in SEEDS]
-            print(f"width {width}, vocabulary {vocab_size}: {', '.join(map(number, bits))} bits per byte", flush=True)
-            found[width, vocab_size] = bits
-    report(run, found)
+    settings = profile.load()
+    manifest = paths.read_manifest(paths.artifacts("corpus"), "01_mrclean", settings.name)
+    config = {**vars(settings.gpt), "operations": OPERATIONS, "val_characters": VAL_CHARACTERS, "seeds": len(SEEDS)}
+    for unused in ("max_iters", "eval_interval", "eval_tokens"):
+        del config[unused]
+    run = journal.start("bench_vocabulary", config=config, data_hash=manifest["hash"][:16])
+    run.predict("best_vocabulary", 4096, unit="ids")
+    for vocab_size, guess in zip(VOCABULARIES, (2.65, 2.6, 2.65), strict=True):
+        run.predict(f"bits_per_byte_{vocab_size}", guess, unit="bits/byte")
+    # One thread a training, as many trainings as cores: small matrices do not share well.
+    cores, spawn = hardware.usable_cores(), multiprocessing.get_context("spawn")
+    found: dict[int, list[float]] = {v: [] for v in VOCABULARIES}
+    with ProcessPoolExecutor(cores, mp_context=spawn, initializer=prepare, initargs=(settings.name,)) as pool:
+        arms = [(seed, v) for seed in SEEDS for v in VOCABULARIES]
+        for (seed, v), answer in zip(arms, pool.map(one, *zip(*arms, strict=True)), strict=True):
+            found[v].append(answer["bits_per_byte"])
+            if seed == SEEDS[0]:
+                run.log(**{f"steps_{v}": answer["steps"]}, unit="steps")
+            print(f"seed {seed}, vocabulary {v}: {number(found[v][-1])} bits per byte", flush=True)
+    report(run, found, settings)
     return 0
 
 
-def start():
-    """The run, and the texts of both sides of the corpus; validation texts are cut to their beginnings."""
-    name = profile.load().name
-    manifest = paths.read_manifest(paths.artifacts("corpus"), "01_mrclean", name)
-    settings = {"widths": list(WIDTHS), "operations": list(WIDTHS.values()), "vocabularies": list(VOCABULARIES)}
-    config = {**SHAPE, **RECIPE, **settings, "seeds": len(SEEDS), "val_characters": VAL_CHARACTERS}
-    run = journal.start("bench_vocabulary", config=config, data_hash=manifest["hash"][:16])
-    for width, guess in zip(WIDTHS, VOCABULARIES, strict=True):
-        run.predict(f"best_vocabulary_{width}", guess, unit="ids")
+def prepare(name: str) -> None:
+    """Once in every process: the texts and the merges."""
+    import torch
+
+    global corpus, merges, settings
+    torch.set_num_threads(1)
+    settings = profile.load(name)
     corpus = {side: [row["text"] for row in rows] for side, rows in mrclean.read_corpus(name).items()}
-    return run, {"train": corpus["train"], "val": [text[:VAL_CHARACTERS] for text in corpus["val"]]}
+    corpus["val"] = [text[:VAL_CHARACTERS] for text in corpus["val"]]
+    merges = bpe.learn_merges(bpe.count_pieces(corpus["train"]), max(VOCABULARIES) - 258)
+
+
+def one(seed: int, vocab_size: int) -> dict[str, float]:
+    """Bits per byte of validation text after one training of about `OPERATIONS`, and how many steps that was."""
+    tokenizer = bpe.Tokenizer(merges[: vocab_size - 258])
+    train, val = (stream(tokenizer, texts) for texts in corpus.values())
+    shape = {name: getattr(settings.gpt, name) for name in ("n_layer", "n_head", "n_embd", "block_size", "dropout")}
+    config = gpt.GPTConfig(vocab_size=vocab_size, **shape)
+    steps = round(OPERATIONS / (budget.flops_per_token(config) * settings.gpt.batch_size * config.block_size))
+    recipe = training.Recipe(
+        max_iters=steps,
+        eval_interval=steps,
+        batch_size=settings.gpt.batch_size,
+        learning_rate=settings.gpt.learning_rate,
+        seed=seed,
+    )
+    machine = hardware.known() or hardware.probe()
+    hardware.seed_everything(seed)
+    trainer = training.Trainer(gpt.GPT(config), train, recipe, machine)
+    for _ in range(steps):
+        trainer.advance()
+    loss = training.evaluate(trainer.model, val, machine, 16)
+    size = sum(len(text.encode("utf-8")) for text in corpus["val"])
+    bits = training.bits_per_byte(loss, len(val) - 1, size)
+    return {"bits_per_byte": bits, "steps": steps}
 
 
 def stream(tokenizer: bpe.Tokenizer, texts: list[str]) -> np.ndarray:
@@ -66,47 +96,33 @@ def stream(tokenizer: bpe.Tokenizer, texts: list[str]) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def one(config: gpt.GPTConfig, train, val, size: int, operations: float, seed: int, machine) -> float:
-    """Bits per byte of validation text after one training of about `operations`."""
-    hardware.seed_everything(seed)
-    per_step = budget.flops_per_token(config) * RECIPE["batch_size"] * config.block_size
-    steps = round(operations / per_step)
-    recipe = training.Recipe(**RECIPE, max_iters=steps, eval_interval=steps, seed=seed)
-    trainer = training.Trainer(gpt.GPT(config), train, recipe, machine)
-    for _ in range(steps):
-        trainer.advance()
-    loss = training.evaluate(trainer.model, val, machine, 16)
-    return training.bits_per_byte(loss, len(val) - 1, size)
-
-
-def report(run, found: dict[tuple[int, int], list[float]]) -> None:
-    sentences = []
-    for width in WIDTHS:
-        means = {v: statistics.fmean(found[width, v]) for v in VOCABULARIES}
-        best = min(means, key=means.get)
-        run.log(**{f"best_vocabulary_{width}": best}, unit="ids")
-        for v in VOCABULARIES:
-            run.log(**{f"bits_per_byte_{width}_{v}": means[v]}, unit="bits/byte", better="lower")
-            run.log(**{f"sd_{width}_{v}": statistics.stdev(found[width, v])}, unit="bits/byte")
-            run.note(f"width {width}, vocabulary {v:,}, seed by seed: {', '.join(map(number, found[width, v]))}.")
-        rivals = [v for v in VOCABULARIES if v != best]
-        gaps = {
-            v: stats.mean_difference(np.array(found[width, best]), np.array(found[width, v]), False) for v in rivals
-        }
-        p_values = [gap[2] for gap in gaps.values()]
-        clear = all(p <= level for p, level in zip(p_values, stats.holm(p_values), strict=True))
-        run.log(**{f"verdict_{width}": "better" if clear else "cannot tell"}, unit="")
-        sentences.append(
-            f"width {width}: {best:,} "
-            + ("is best" if clear else "has the lowest mean, but five seeds cannot tell it from all the others")
-            + " ("
-            + "; ".join(f"{v:,} needs {g[0]:+.3f} to {g[1]:+.3f} bits per byte more" for v, g in gaps.items())
-            + ")"
-        )
+def report(run, found: dict[int, list[float]], settings) -> None:
+    means = {v: statistics.fmean(bits) for v, bits in found.items()}
+    best = min(means, key=means.get)
+    rivals = [v for v in VOCABULARIES if v != best]
+    gaps = {v: stats.mean_difference(np.array(found[best]), np.array(found[v]), paired=False) for v in rivals}
+    p_values = [gap[2] for gap in gaps.values()]
+    levels = stats.holm(p_values)
+    run.log(best_vocabulary=best, unit="ids")
+    for v, bits in found.items():
+        run.log(**{f"bits_per_byte_{v}": means[v]}, unit="bits/byte", better="lower")
+        run.log(**{f"bits_per_byte_{v}_sd": statistics.stdev(bits)}, unit="bits/byte")
+        run.note(f"vocabulary {v:,}, seed by seed: {', '.join(map(number, bits))} bits per byte.")
+    for (v, (low, high, p)), level in zip(gaps.items(), levels, strict=True):
+        run.log(**{f"more_{v}_low": low, f"more_{v}_high": high}, unit="bits/byte")
+        run.log(**{f"verdict_{v}": "worse" if p <= level else "cannot tell"}, unit="")
+    said = [f"{v:,} needs {low:+.3f} to {high:+.3f} more" for v, (low, high, _) in gaps.items()]
+    clear = all(p <= level for p, level in zip(p_values, levels, strict=True))
+    whole = settings.gpt.max_iters * settings.gpt.batch_size * settings.gpt.block_size
+    shape = {name: getattr(settings.gpt, name) for name in ("n_layer", "n_head", "n_embd", "block_size", "dropout")}
+    course = whole * budget.flops_per_token(gpt.GPTConfig(vocab_size=settings.tokenize.vocab_size, **shape))
+    run.log(share_of_course=OPERATIONS / course, unit="")
     run.finish(
-        verdict="At equal compute, by width of the model: {by_width}. Intervals: Welch, 95 %; p values corrected by "
-        "Holm within a width.",
-        decision="Notebook 02 shows this record; the course takes the vocabulary that is best for the widest model, "
-        "which is the one it trains.",
-        by_width=". ".join(sentences),
+        verdict="With {operations:.0f} trillion operations each ({share_of_course:.0%} of what notebook 03 spends) and five "
+        "seeds, the vocabulary of {best_vocabulary:,} {outcome}: {gaps} bits per byte (Welch, 95 %; verdicts "
+        "corrected by Holm).",
+        decision="Notebook 02 shows this record.",
+        operations=OPERATIONS / 1e12,
+        outcome="is best" if clear else "has the lowest mean, but is not told from all others",
+        gaps="; ".join(said),
     )

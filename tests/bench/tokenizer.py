@@ -1,0 +1,267 @@
+"""How fast is the tokenizer, beside Hugging Face tokenizers, tiktoken and the naive algorithm, on the same text?
+
+One thread each, a process of its own for every measurement, in turns. Learning is timed from texts to merges, with
+splitting and counting; the naive algorithm is given its pieces and timed for its merges alone, which favours it.
+Memory is what the process had at most, less what it had with the texts and the libraries loaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from itertools import pairwise
+from pathlib import Path
+
+from helpers import bpe, journal, mrclean, paths, profile
+from helpers.budget import PeakMemory
+from helpers.journal.markdown import number
+
+VOCABULARY = 4096  # 256 bytes and merges, no specials: the same for all who learn
+SAMPLE_BYTES = 5_000_000
+ROUNDS = 5
+NAIVE_MERGES = 3
+CHARACTERS = (" ", "\n", "a", "_", "7", "é", "\0")
+RUN_LENGTH = 1_000_000
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="make bench ARGS=tokenizer", description=__doc__.splitlines()[0])
+    parser.parse_args(arguments)
+    config = {"vocabulary": VOCABULARY, "sample_bytes": SAMPLE_BYTES, "rounds": ROUNDS, "naive_merges": NAIVE_MERGES}
+    corpus = mrclean.read_corpus(profile.load().name)
+    manifest = paths.read_manifest(paths.artifacts("corpus"), "01_mrclean", profile.load().name)
+    run = journal.start("bench_tokenizer", config=config, data_hash=manifest["hash"][:16])
+    run.predict("learn_ratio", 1.0, unit="times", kind="timing")
+    run.predict("per_merge_ratio", 2000, unit="times", kind="timing")
+    run.predict("encode_ratio", 0.98, unit="times", kind="timing")
+    run.predict("longest_run_seconds", 0.5, unit="s", kind="timing")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "texts.json"
+        path.write_text(json.dumps(sample([row["text"] for row in corpus["train"]])))
+        learning(run, path)
+        encoding(run, path)
+        runs_of_one_character(run, path)
+    run.finish(
+        verdict="Learning {vocabulary:,} ids from {megabytes:.1f} MB takes {learn_seconds:.2f} s, {learn_ratio:.2f} "
+        "times what Hugging Face tokenizers takes ({learn_ratio_low:.2f} to {learn_ratio_high:.2f}), and a merge costs "
+        "1/{per_merge_ratio:,.0f} of the naive algorithm's. Encoding runs at {encode_ratio:.2f} of tiktoken's speed "
+        "({encode_ratio_low:.2f} to {encode_ratio_high:.2f}), {encode_speed:.1f} MB/s. A megabyte of one character "
+        "takes {longest_run_seconds:.2f} s at most.",
+        decision="Notebook 02 shows this record; learning stays in Python, encoding goes through tiktoken.",
+        vocabulary=VOCABULARY,
+        megabytes=SAMPLE_BYTES / 1e6,
+    )
+    return 0
+
+
+def sample(texts: list[str]) -> list[str]:
+    """Whole documents in a random but fixed order, until there are enough bytes; the last is cut."""
+    chosen, left = [], SAMPLE_BYTES
+    for text in random.Random(7).sample(texts, len(texts)):
+        chosen.append(text.encode("utf-8")[:left].decode("utf-8", errors="ignore"))
+        left -= len(chosen[-1].encode("utf-8"))
+        if left <= 0:
+            break
+    return chosen
+
+
+def learning(run, path: Path) -> None:
+    rounds = []
+    for turn in range(ROUNDS):
+        who = ("learn_ours", "learn_tokenizers") if turn % 2 == 0 else ("learn_tokenizers", "learn_ours")
+        rounds.append({name: alone(name, path) for name in who})
+        print(f"learning, round {turn + 1}: {rounds[-1]}", flush=True)
+    ours, theirs = ([r[name] for r in rounds] for name in ("learn_ours", "learn_tokenizers"))
+    ratios = [a["seconds"] / b["seconds"] for a, b in zip(ours, theirs, strict=True)]
+    logged(run, "learn_ratio", ratios, unit="times", better="lower")
+    naive = alone("learn_naive", path)
+    if naive["merges"] != ours[0]["merges"][:NAIVE_MERGES]:
+        raise SystemExit("error: the naive algorithm found other merges; there is nothing to compare")
+    per_merge = [naive["seconds"] / NAIVE_MERGES / (r["seconds"] / (VOCABULARY - 256)) for r in ours]
+    logged(run, "per_merge_ratio", per_merge, unit="times", better="higher")
+    for name, found in (("", ours), ("_tokenizers", theirs)):
+        run.log(**{f"learn_seconds{name}": middle(found, "seconds")}, unit="s", better="lower", kind="timing")
+        run.log(**{f"learn_memory{name}": middle(found, "memory")}, unit="MB", better="lower", kind="timing")
+    run.log(naive_seconds_per_merge=naive["seconds"] / NAIVE_MERGES, unit="s", kind="timing")
+
+
+def encoding(run, path: Path) -> None:
+    names = ("encode_text", "encode_tiktoken", "encode_tokenizers", "encode_plain")
+    rounds = []
+    for turn in range(ROUNDS):
+        order = names if turn % 2 == 0 else names[::-1]
+        rounds.append({name: alone(name, path) for name in order})
+        if len({r["ids"] for r in rounds[-1].values()}) > 1:
+            raise SystemExit("error: the encoders give different ids; there is nothing to compare")
+        print(f"encoding, round {turn + 1}: {rounds[-1]}", flush=True)
+    megabytes = SAMPLE_BYTES / 1e6
+    for model in ("", "_gpt4"):
+        key = f"seconds{model}"
+        ratios = [r["encode_tiktoken"][key] / r["encode_text"][key] for r in rounds]
+        logged(run, f"encode_ratio{model}", ratios, unit="times", better="higher")
+        speed = statistics.median(megabytes / r["encode_text"][key] for r in rounds)
+        run.log(**{f"encode_speed{model}": speed}, unit="MB/s", better="higher", kind="timing")
+    for name in names[1:]:
+        speed = statistics.median(megabytes / r[name]["seconds"] for r in rounds)
+        run.log(**{f"encode_speed_{name.removeprefix('encode_')}": speed}, unit="MB/s", kind="timing")
+    memory = statistics.median(r["encode_text"]["memory"] for r in rounds)
+    run.log(encode_memory=memory, unit="MB", better="lower", kind="timing")
+
+
+def runs_of_one_character(run, path: Path) -> None:
+    found = alone("runs", path)
+    run.log(longest_run_seconds=max(found["encode_text"].values()), unit="s", better="lower", kind="timing")
+    run.log(longest_run_seconds_plain=max(found["encode_plain"].values()), unit="s", better="lower", kind="timing")
+    for name, seconds in found.items():
+        listed = ", ".join(f"{c!a} {number(s)} s" for c, s in seconds.items())
+        run.note(f"{RUN_LENGTH:,} times one character, {name}: {listed}.")
+
+
+def logged(run, name: str, ratios: list[float], **how) -> None:
+    """The median of the rounds, and their range."""
+    values = {name: statistics.median(ratios), f"{name}_low": min(ratios), f"{name}_high": max(ratios)}
+    run.log(**values, kind="timing", **how)
+    run.note(f"{name}, round by round: {', '.join(map(number, ratios))}.")
+
+
+def middle(found: list[dict], key: str) -> float:
+    return statistics.median(one[key] for one in found)
+
+
+def alone(work: str, path: Path) -> dict:
+    """What `worker` measured, in a process of its own with one thread."""
+    code = f"from tests.bench import tokenizer; tokenizer.worker({work!r}, {str(path)!r})"
+    threads = {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    environment = {**os.environ, **threads}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=paths.ROOT, env=environment)
+    if done.returncode:
+        raise SystemExit(f"error: {work} failed:\n{done.stderr[-2000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+# -- in the process of its own -----------------------------------------------------------------------------------------
+
+
+def worker(work: str, path: str) -> None:
+    print(json.dumps(WORK[work](json.loads(Path(path).read_text()))))
+
+
+def timed(function) -> tuple[object, float, float]:
+    """What `function` gives, its seconds, and by how many MB memory grew at its peak."""
+    with PeakMemory() as peak:
+        began = time.perf_counter()
+        result = function()
+        seconds = time.perf_counter() - began
+    return result, seconds, peak.mb
+
+
+def learn_ours(texts: list[str]) -> dict:
+    merges, seconds, memory = timed(lambda: bpe.learn_merges(bpe.count_pieces(texts), VOCABULARY - 256))
+    return {"seconds": seconds, "memory": memory, "merges": merges[:NAIVE_MERGES]}
+
+
+def learn_tokenizers(texts: list[str]) -> dict:
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
+
+    theirs = Tokenizer(models.BPE())
+    theirs.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(bpe.CL100K), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=VOCABULARY, initial_alphabet=alphabet, show_progress=False)
+    _, seconds, memory = timed(lambda: theirs.train_from_iterator(texts, trainer))
+    if theirs.get_vocab_size() != VOCABULARY:
+        raise SystemExit("error: tokenizers learned another number of tokens")
+    return {"seconds": seconds, "memory": memory}
+
+
+def learn_naive(texts: list[str]) -> dict:
+    """Count every pair of the whole text, join the most frequent one everywhere, start again."""
+    words = [list(piece.encode("utf-8")) for text in texts for piece in bpe.split(text)]
+
+    def learn():
+        merges = []
+        for new in range(256, 256 + NAIVE_MERGES):
+            counts: Counter = Counter()
+            for ids in words:
+                counts.update(pairwise(ids))
+            pair = min(counts, key=lambda pair: (-counts[pair], pair))
+            merges.append(pair)
+            for w, ids in enumerate(words):
+                joined = []
+                for i in ids:
+                    if joined and (joined[-1], i) == pair:
+                        joined[-1] = new
+                    else:
+                        joined.append(i)
+                words[w] = joined
+        return merges
+
+    merges, seconds, _ = timed(learn)
+    return {"seconds": seconds, "merges": merges}
+
+
+def encoder(name: str):
+    """A measurement of one encoder on all texts, with a vocabulary of our own and with GPT-4's."""
+
+    def measure(texts: list[str]) -> dict:
+        import tiktoken
+
+        ours = bpe.Tokenizer(bpe.learn_merges(bpe.count_pieces(texts), VOCABULARY - 256))
+        bpe.tiktoken_offline()
+        gpt4 = bpe.published("gpt-4")
+        encoders = {
+            "encode_text": (ours.encode_text, gpt4.encode_text),
+            "encode_tiktoken": (ours.tiktoken.encode_ordinary, tiktoken.get_encoding("cl100k_base").encode_ordinary),
+            "encode_tokenizers": (hugging_face(ours), None),
+            "encode_plain": (ours.encode_plain, None),
+        }
+        found = {}
+        for key, encode in zip(("", "_gpt4"), encoders[name], strict=True):
+            if encode is None:
+                continue
+            encode("warm up")
+            ids, found[f"seconds{key}"], found[f"memory{key}"] = timed(lambda encode=encode: [*map(encode, texts)])
+            if not key:
+                found["ids"] = paths.sha256(json.dumps(ids))
+        return found
+
+    return measure
+
+
+def hugging_face(tokenizer: bpe.Tokenizer):
+    theirs = bpe.to_tokenizers(tokenizer)
+    return lambda text: theirs.encode(text, add_special_tokens=False).ids
+
+
+def runs(texts: list[str]) -> dict:
+    gpt4 = bpe.published("gpt-4")
+    gpt4.encode_text("warm up")
+    found: dict[str, dict[str, float]] = {"encode_text": {}, "encode_plain": {}}
+    for character in CHARACTERS:
+        for name, seconds in found.items():
+            gpt4._cache.clear()  # else the second of the two would remember what the first one worked out
+            began = time.perf_counter()
+            getattr(gpt4, name)(character * RUN_LENGTH)
+            seconds[character] = time.perf_counter() - began
+    return found
+
+
+WORK = {
+    "learn_ours": learn_ours,
+    "learn_tokenizers": learn_tokenizers,
+    "learn_naive": learn_naive,
+    **{name: encoder(name) for name in ("encode_text", "encode_tiktoken", "encode_tokenizers", "encode_plain")},
+    "runs": runs,
+}
