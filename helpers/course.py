@@ -52,7 +52,8 @@ NOTEBOOKS = (
         "How does text become numbers, and how much does that compress it?",
         needs=("01_mrclean",),
         makes=("tokenizer",),
-        headline=("bytes_per_token_all", "gzip_bits_per_byte"),
+        sources=("gensim", "bpe-openai"),
+        headline=("different_from_gpt4", "bytes_per_token_all", "frequency_bits_per_byte", "gzip_bits_per_byte"),
     ),
     Notebook(
         "03_gpt",

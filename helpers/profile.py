@@ -36,9 +36,10 @@ class Clean:
 
 @dataclass(frozen=True)
 class Tokenize:
-    """02: the tokenizer the course trains."""
+    """02: the tokenizer the course trains, and the vocabularies it is compared with."""
 
-    vocab_size: int = 4096
+    vocab_size: int = 4096  # ids, special tokens included
+    vocabularies: tuple[int, ...] = (256, 512, 1024, 2048, 4096, 8192, 16384)  # tokens, without specials
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ PROFILES = {
             code=("calculus", "parsing"),
             reviews=120,
         ),
-        tokenize=Tokenize(vocab_size=512),
+        tokenize=Tokenize(vocab_size=512, vocabularies=(256, 512, 1024)),
         gpt=Gpt(
             n_layer=2,
             n_head=2,

