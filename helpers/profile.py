@@ -40,6 +40,8 @@ class Tokenize:
 
     vocab_size: int = 4096  # ids, special tokens included
     vocabularies: tuple[int, ...] = (256, 512, 1024, 2048, 4096, 8192, 16384)  # tokens, without specials
+    awkward_length: int = 5  # every string of awkward characters up to this length is held against GPT-4's tokenizer
+    unicode_every: int = 1  # and every so many-th character of Unicode
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ PROFILES = {
             code=("calculus", "parsing"),
             reviews=120,
         ),
-        tokenize=Tokenize(vocab_size=512, vocabularies=(256, 512, 1024)),
+        tokenize=Tokenize(vocab_size=512, vocabularies=(256, 512, 1024), awkward_length=3, unicode_every=16),
         gpt=Gpt(
             n_layer=2,
             n_head=2,

@@ -202,6 +202,7 @@ def test_other_data_cannot_be_compared(after_course, reference, tmp_path):
         np.roll(ids, len(ids) // 2).tofile(made / "train.bin")  # the same documents, in another order
         facts = paths.read_json(made / "manifest.json")
         known = {key: facts[key] for key in facts if key not in ("made_by", "profile", "files", "hash")}
+        known["data_hash"] = paths.sha256_file(made / "train.bin")
         paths.write_manifest(made, "02_tokenizer", "smoke", **known)
         found = again(after_course)["agreement"]
     finally:

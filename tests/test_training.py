@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import paths, training
+from helpers import bpe, paths, training
 from helpers.gpt import GPT, GPTConfig
 from helpers.hardware import Hardware
 
@@ -235,15 +235,30 @@ def test_impossible_recipes_are_refused_by_name(values, message):
 
 
 def test_a_checkpoint_holds_the_model_and_is_refused_when_unfinished_or_changed(tmp_path):
-    trainer = trainer_of()
+    trainer, tokenizer = trainer_of(), bpe.Tokenizer([])
     trainer.advance()
-    training.save_checkpoint(trainer, tmp_path, "smoke", tokenizer_hash="abc")
+    training.save_checkpoint(trainer, tmp_path, "smoke", tokenizer_hash=tokenizer.hash)
     manifest = paths.read_manifest(tmp_path, "03_gpt", "smoke")
-    assert manifest["tokenizer_hash"] == "abc"
     assert sorted(manifest["files"]) == ["config.json", "model.safetensors", "state.json"]
     assert paths.read_json(tmp_path / "state.json")["step"] == 1
     idx = torch.arange(16)[None]
-    assert torch.equal(GPT.load(tmp_path).eval()(idx)[0], trainer.model.eval()(idx)[0])
+    again = training.load_checkpoint(tmp_path, "smoke", tokenizer)
+    assert torch.equal(again.eval()(idx)[0], trainer.model.eval()(idx)[0])
+    with pytest.raises(paths.MissingArtifact, match="was made with the smoke profile"):
+        training.load_checkpoint(tmp_path, "laptop", tokenizer)
     (tmp_path / "state.json").write_text("{}")
     with pytest.raises(paths.MissingArtifact, match="changed since it was made"):
-        paths.read_manifest(tmp_path, "03_gpt", "smoke")
+        training.load_checkpoint(tmp_path, "smoke", tokenizer)
+
+
+def test_a_checkpoint_is_refused_with_another_tokenizer(tmp_path):
+    """The ids would mean other text, and nothing would notice: same number of ids, same shapes."""
+    tokenizer, other = bpe.Tokenizer([(97, 98)]), bpe.Tokenizer([(97, 99)])
+    assert tokenizer.vocab_size == other.vocab_size
+    training.save_checkpoint(trainer_of(), tmp_path, "smoke", tokenizer_hash=tokenizer.hash)
+    training.load_checkpoint(tmp_path, "smoke", tokenizer)
+    with pytest.raises(ValueError, match=f"the weights in .* belong to tokenizer {tokenizer.hash[:12]}"):
+        training.load_checkpoint(tmp_path, "smoke", other)
+    training.save_checkpoint(trainer_of(), tmp_path, "smoke")  # a checkpoint that does not say
+    with pytest.raises(ValueError, match="belong to tokenizer"):
+        training.load_checkpoint(tmp_path, "smoke", tokenizer)
