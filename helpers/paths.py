@@ -101,7 +101,7 @@ def write_json(path: Path, value: object) -> None:
 def read_json(path: Path) -> dict:
     try:
         return json.loads(path.read_text("utf-8"))
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, nested without end
         raise ValueError(f"{relative(path)} is not valid JSON ({error}); delete it and make it again") from error
 
 
@@ -132,8 +132,11 @@ def read_manifest(folder: Path, made_by: str, profile: str) -> dict:
     if not path.is_file():
         raise MissingArtifact(f"{relative(folder)} is not there or not finished; {remedy}")
     manifest = read_json(path)
-    if not {"profile", "files", "hash"} <= set(manifest):
+    files = manifest.get("files") if isinstance(manifest, dict) else None
+    if not isinstance(files, dict) or manifest.get("hash") != sha256(json.dumps(files, sort_keys=True)):
         raise MissingArtifact(f"{relative(path)} is damaged; {remedy}")
+    if manifest.get("made_by") != made_by or "profile" not in manifest:
+        raise MissingArtifact(f"{relative(path)} was made by {manifest.get('made_by')}, not by {made_by}; {remedy}")
     if manifest["profile"] != profile:
         raise MissingArtifact(
             f"{relative(folder)} was made with the {manifest['profile']} profile, this is {profile}; {remedy}"

@@ -11,6 +11,7 @@ import numpy as np
 from . import bpe, paths, profile
 
 MADE_BY = "02_tokenizer"
+DTYPES = ("<u2", "<u4")
 
 
 def write(folder: Path, tokenizer: bpe.Tokenizer, splits: Mapping[str, Iterable[str]], corpus_hash: str) -> dict:
@@ -28,8 +29,10 @@ def write(folder: Path, tokenizer: bpe.Tokenizer, splits: Mapping[str, Iterable[
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "manifest.json").unlink(missing_ok=True)  # from here on the folder is unfinished
+    for stale in (*folder.glob("*.bin"), *folder.glob("*_ends.npy")):  # of splits that are no more
+        stale.unlink()
     bpe.save(tokenizer, folder)
-    dtype = "<u2" if tokenizer.vocab_size <= 2**16 else "<u4"
+    dtype = DTYPES[tokenizer.vocab_size > 2**16]
     documents, tokens, size = {}, {}, {}
     for name, texts in splits.items():
         lengths, size[name] = [], 0
@@ -45,7 +48,7 @@ def write(folder: Path, tokenizer: bpe.Tokenizer, splits: Mapping[str, Iterable[
         np.save(npy := io.BytesIO(), ends)
         paths.write_atomic(folder / f"{name}_ends.npy", npy.getvalue())
         documents[name], tokens[name] = len(lengths), int(ends[-1])
-    parts = [paths.sha256_file(folder / f"{name}{kind}") for name in splits for kind in (".bin", "_ends.npy")]
+    parts = [paths.sha256_file(folder / f"{name}{kind}") for name in sorted(splits) for kind in (".bin", "_ends.npy")]
     return paths.write_manifest(
         folder,
         made_by=MADE_BY,
@@ -71,10 +74,17 @@ def read(folder: Path, split: str, tokenizer: bpe.Tokenizer) -> tuple[np.memmap,
     folder = Path(folder)
     manifest = paths.read_manifest(folder, MADE_BY, profile.load().name)
     where = paths.relative(folder)
-    if missing := {"tokens", "dtype", "tokenizer_hash"} - set(manifest):
-        raise ValueError(f"{where}/manifest.json is damaged: no {', '.join(sorted(missing))}; run notebook 02 again")
-    if split not in manifest["tokens"]:
-        raise ValueError(f"{where} has no split {split!r}; it has {', '.join(manifest['tokens'])}")
+    tokens, dtype = manifest.get("tokens"), manifest.get("dtype")
+    if not isinstance(tokens, dict) or dtype not in DTYPES or "tokenizer_hash" not in manifest:
+        raise ValueError(f"{where}/manifest.json is damaged: tokens, dtype or tokenizer_hash; run notebook 02 again")
+    if split not in tokens:
+        raise ValueError(f"{where} has no split {split!r}; it has {', '.join(tokens)}")
     tokenizer.check_hash(manifest["tokenizer_hash"], f"the shards in {where}")
-    ids = np.memmap(folder / f"{split}.bin", dtype=manifest["dtype"], mode="r")
-    return ids, np.load(folder / f"{split}_ends.npy", allow_pickle=False)
+    ids = np.memmap(folder / f"{split}.bin", dtype=dtype, mode="r")
+    ends = np.load(folder / f"{split}_ends.npy", allow_pickle=False)
+    if not len(ids) == ends[-1] == tokens[split]:
+        raise ValueError(
+            f"{where}/manifest.json is damaged: {tokens[split]} tokens of {dtype} in {split}, its files hold "
+            f"{len(ids)} and end at {ends[-1]}; run notebook 02 again"
+        )
+    return ids, ends

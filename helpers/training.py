@@ -262,5 +262,11 @@ def load_checkpoint(folder: Path, profile: str, tokenizer: Tokenizer) -> GPT:
         ValueError: weights that do not fit the configuration, or a tokenizer that is not the model's.
     """
     manifest = paths.read_manifest(folder, "03_gpt", profile)
-    tokenizer.check_hash(manifest.get("tokenizer_hash", ""), f"the weights in {paths.relative(folder)}")
-    return GPT.load(folder)
+    where = paths.relative(folder)
+    tokenizer.check_hash(manifest.get("tokenizer_hash", ""), f"the weights in {where}")
+    model = GPT.load(folder)
+    if model.config.vocab_size < tokenizer.vocab_size:
+        raise ValueError(
+            f"the model in {where} knows {model.config.vocab_size} ids, the tokenizer has {tokenizer.vocab_size}"
+        )
+    return model

@@ -256,6 +256,20 @@ def test_decode_says_what_becomes_of_half_a_character(errors, shown):
         bpe.Tokenizer([]).decode(ids, errors="strict")
 
 
+@pytest.mark.parametrize("give", [list, tuple, iter, np.array, lambda ids: (i for i in ids), lambda ids: map(int, ids)])
+def test_ids_may_come_as_a_list_an_array_or_an_iterator(tokenizer, give):
+    assert tokenizer.decode(give([104, 105])) == "hi"
+    assert tokenizer.decode(iter([])) == tokenizer.decode(np.array([], dtype=np.uint16)) == tokenizer.decode([]) == ""
+    with pytest.raises(ValueError, match="no token has id 700"):
+        tokenizer.decode(give([104, 700]))
+
+
+@pytest.mark.parametrize("ids", [[97.0], np.array([97.5]), [[97]], "97", [True], [None], np.array(97)])
+def test_decode_refuses_what_is_no_row_of_whole_numbers(tokenizer, ids):
+    with pytest.raises(TypeError, match="row of whole numbers"):
+        tokenizer.decode(ids)
+
+
 @FEW
 @given(st.lists(st.integers(0, 699)))
 def test_any_ids_decode_to_the_bytes_of_their_tokens(tokenizer, ids):
@@ -335,6 +349,29 @@ def test_two_merges_that_make_the_same_bytes_are_refused():
         bpe.Tokenizer([(97, 98), (98, 99), (256, 99), (97, 257)])  # ab, bc, ab+c, a+bc
 
 
+def test_merges_that_no_text_leads_to_are_refused():
+    with pytest.raises(ValueError, match="never come about"):
+        bpe.Tokenizer([(97, 98), (98, 99), (97, 257)])  # ab, bc, a+bc: in "abc", ab comes first
+
+
+@pytest.mark.parametrize("pattern", ["(", r"(\w)|.", r"\s*|\S+", "", 7])
+def test_a_pattern_that_cannot_split_is_refused(pattern):
+    with pytest.raises(ValueError, match="split pattern"):
+        bpe.Tokenizer([], pattern)
+
+
+def test_what_is_remembered_is_bounded_and_never_wrong(tokenizer, real_text, monkeypatch):
+    from helpers.bpe import tokenizer as module
+
+    fresh = bpe.Tokenizer(tokenizer.merges)
+    monkeypatch.setattr(module, "CACHE_PIECES", 100)
+    assert fresh.encode_plain(real_text[0] + " " + "long" * 99) == tokenizer.encode_text(
+        real_text[0] + " " + "long" * 99
+    )
+    assert 0 < len(fresh._cache) <= 100
+    assert max(map(len, fresh._cache)) <= module.CACHE_LENGTH
+
+
 @pytest.mark.parametrize("specials", [{"<|bos|>": 5}, {"<|bos|>": 256, "<|eos|>": 256}])
 def test_special_ids_among_the_bytes_or_twice_are_refused(specials):
     with pytest.raises(ValueError, match="special ids"):
@@ -388,6 +425,8 @@ def test_the_hash_tells_patterns_alphabets_merges_and_specials_apart():
         bpe.Tokenizer(merges, alphabet=bpe.GPT2_ALPHABET),
         bpe.Tokenizer(merges, specials={"<|eos|>": 257, "<|bos|>": 258}),
     ]
+    in_another_order = bpe.Tokenizer(merges, specials={"<|eos|>": 258, "<|bos|>": 257})
+    assert in_another_order.hash == given[0].hash
     assert len({t.hash for t in given}) == len(given)
     assert bpe.Tokenizer(merges).hash == given[0].hash
     with pytest.raises(ValueError, match="the weights belong to tokenizer"):

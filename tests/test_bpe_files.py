@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+import regex
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -112,6 +113,14 @@ def test_openai_kept_the_order_of_the_bytes_of_gpt2():
     assert bpe.published("gpt-4").alphabet == bpe.published("gpt-4o").alphabet == bpe.GPT2_ALPHABET
 
 
+def test_our_pattern_of_gpt2_cuts_as_tiktokens(corpus):
+    """tiktoken wrote GPT-2's anew, with another rule for blanks at the very end of a text; hence the letter there."""
+    from tiktoken_ext.openai_public import r50k_pat_str
+
+    for text in [*corpus, *TRICKY, *ADVERSARIAL[::7]]:
+        assert bpe.split(text + "a", bpe.GPT2) == regex.findall(r50k_pat_str, text + "a")
+
+
 def test_our_pattern_of_gpt4o_is_the_one_tiktoken_has(officials):
     assert officials["gpt-4o"]._pat_str == bpe.O200K
 
@@ -206,6 +215,19 @@ def test_same_ids_in_hugging_face_also_after_save_and_load(any_tokenizer, corpus
         assert [theirs.decode(ids) for ids in expected[:30]] == texts[:30]
 
 
+def test_an_ordinary_token_that_is_spelled_like_a_special_one_is_not_exported(tmp_path):
+    tokenizer = bpe.train(["<|bos|> abc " * 50], 266, r"\S+|\s+")
+    assert b"<|bos|>" in tokenizer.vocab
+    with pytest.raises(ValueError, match=r"<\|bos\|> is a special token and an ordinary one"):
+        bpe.save(tokenizer, tmp_path)
+
+
+def test_long_runs_have_the_same_ids_in_hugging_face(tokenizer):
+    made = bpe.to_tokenizers(tokenizer)
+    for text in (" " * 200_000, " \n" * 100_000, "ab" * 100_000, "\t " * 50_000 + "x"):
+        assert made.encode(text, add_special_tokens=False).ids == tokenizer.encode_plain(text)
+
+
 def test_same_ids_in_transformers_also_after_save_and_load(tokenizer, corpus, tmp_path):
     import transformers
 
@@ -289,6 +311,8 @@ def truncate(name, n):
         (edit(files.MANIFEST, lambda d: d["specials"].update({"<|eos|>": 65})), "special ids"),
         (edit(files.MANIFEST, lambda d: d["specials"].update({"<|eos|>": "last"})), "is damaged"),
         (edit(files.MANIFEST, lambda d: d.update(vocab_size=99)), "not those that were saved"),
+        (edit(files.MANIFEST, lambda d: d["specials"].update({"<|eos|>": 10**15})), "not those that were saved"),
+        (lambda folder: (folder / files.MANIFEST).write_bytes(b"\xff{}"), "is not valid JSON"),
         (edit(files.MANIFEST, lambda d: d.pop("hash")), "'hash' is not in it"),
         (edit(files.MANIFEST, lambda d: d.pop("files")), "'files' is not in it"),
         (edit(files.MANIFEST, lambda d: d.update(files={})), "tokenizer.tiktoken. is not in it"),

@@ -113,6 +113,8 @@ def test_the_same_documents_give_the_same_bytes(tokenizer, manifest, tmp_path):
 
 
 def test_the_data_hash_is_of_ids_and_tokenizer_only(tokenizer, manifest, tmp_path):
+    splits = {"val": DOCUMENTS[:2], "train": DOCUMENTS}
+    assert shards.write(tmp_path, tokenizer, splits, corpus_hash="another")["data_hash"] == manifest["data_hash"]
     other = shards.write(tmp_path, tokenizer, {"train": DOCUMENTS, "val": DOCUMENTS[:1]}, corpus_hash="c0ffee")
     assert other["data_hash"] != manifest["data_hash"]
     moved = bpe.Tokenizer(tokenizer.merges, specials={"<|eos|>": tokenizer.bos, "<|bos|>": tokenizer.eos})
@@ -126,7 +128,29 @@ def test_another_tokenizer_is_refused(tokenizer, manifest, tmp_path):
         shards.read(tmp_path, "train", other)
 
 
-def test_a_manifest_without_its_facts_is_refused(tokenizer, manifest, tmp_path):
-    paths.write_json(tmp_path / "manifest.json", {k: v for k, v in manifest.items() if k != "dtype"})
-    with pytest.raises(ValueError, match=r"manifest\.json is damaged: no dtype"):
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dtype": "<u4"},
+        {"dtype": ">u2"},
+        {"dtype": "banana"},
+        {"dtype": None},
+        {"tokens": {"train": 3}},
+        {"tokens": None},
+        {"tokens": 5},
+        {"tokenizer_hash": None},
+        {"files": {}},
+        {"files": []},
+        {"hash": "c0ffee"},
+        {"made_by": "01_mrclean"},
+    ],
+)
+def test_a_manifest_with_other_facts_is_refused(tokenizer, manifest, tmp_path, change):
+    paths.write_json(tmp_path / "manifest.json", manifest | change)
+    with pytest.raises((ValueError, paths.MissingArtifact), match=r"damaged|made by 01_mrclean|not recorded"):
         shards.read(tmp_path, "train", tokenizer)
+
+
+def test_splits_that_are_no_more_leave_nothing_behind(tokenizer, manifest, tmp_path):
+    shards.write(tmp_path, tokenizer, {"train": DOCUMENTS}, corpus_hash="c0ffee")
+    assert not list(tmp_path.glob("val*"))

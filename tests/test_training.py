@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -16,6 +17,9 @@ CPU = Hardware("cpu", "test", "float32", 1, 1, 8.0, {"float32": 1.0}, 1.0, 1.0)
 CONFIG = GPTConfig(vocab_size=50, block_size=16, n_layer=2, n_head=2, n_embd=32, dropout=0.1)
 RECIPE = training.Recipe(max_iters=6, batch_size=4, learning_rate=3e-3, eval_interval=3)
 IDS = np.random.default_rng(0).integers(0, 50, 2000).astype("<u2")
+
+
+FOR_BYTES = replace(CONFIG, vocab_size=259)
 
 
 def trainer_of(recipe=RECIPE, config=CONFIG, ids=IDS):
@@ -235,7 +239,7 @@ def test_impossible_recipes_are_refused_by_name(values, message):
 
 
 def test_a_checkpoint_holds_the_model_and_is_refused_when_unfinished_or_changed(tmp_path):
-    trainer, tokenizer = trainer_of(), bpe.Tokenizer([])
+    trainer, tokenizer = trainer_of(config=FOR_BYTES), bpe.Tokenizer([])
     trainer.advance()
     training.save_checkpoint(trainer, tmp_path, "smoke", tokenizer_hash=tokenizer.hash)
     manifest = paths.read_manifest(tmp_path, "03_gpt", "smoke")
@@ -255,10 +259,14 @@ def test_a_checkpoint_is_refused_with_another_tokenizer(tmp_path):
     """The ids would mean other text, and nothing would notice: same number of ids, same shapes."""
     tokenizer, other = bpe.Tokenizer([(97, 98)]), bpe.Tokenizer([(97, 99)])
     assert tokenizer.vocab_size == other.vocab_size
-    training.save_checkpoint(trainer_of(), tmp_path, "smoke", tokenizer_hash=tokenizer.hash)
+    training.save_checkpoint(trainer_of(config=FOR_BYTES), tmp_path, "smoke", tokenizer_hash=tokenizer.hash)
     training.load_checkpoint(tmp_path, "smoke", tokenizer)
     with pytest.raises(ValueError, match=f"the weights in .* belong to tokenizer {tokenizer.hash[:12]}"):
         training.load_checkpoint(tmp_path, "smoke", other)
     training.save_checkpoint(trainer_of(), tmp_path, "smoke")  # a checkpoint that does not say
-    with pytest.raises(ValueError, match="belong to tokenizer"):
+    with pytest.raises(ValueError, match="belong to a tokenizer that is not recorded"):
         training.load_checkpoint(tmp_path, "smoke", tokenizer)
+    large = bpe.Tokenizer([], specials={"<|bos|>": 256, "<|eos|>": 99_999})
+    training.save_checkpoint(trainer_of(), tmp_path, "smoke", tokenizer_hash=large.hash)
+    with pytest.raises(ValueError, match="the tokenizer has 100000"):
+        training.load_checkpoint(tmp_path, "smoke", large)

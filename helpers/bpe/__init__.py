@@ -19,17 +19,15 @@ Files: `patterns` splits, `learn` trains, `tokenizer` encodes and decodes, `file
 from .files import GPT2_ALPHABET, load, save, to_tokenizers, to_transformers
 from .learn import count_pieces, learn_merges, train
 from .patterns import CL100K, GPT2, O200K, shared_characters, split
-from .ranks import MODELS, published, tiktoken_offline
-from .tokenizer import Tokenizer, apply_merges, recover_merges
+from .ranks import published, tiktoken_offline
+from .tokenizer import Tokenizer, recover_merges
 
 __all__ = [
     "CL100K",
     "GPT2",
     "GPT2_ALPHABET",
-    "MODELS",
     "O200K",
     "Tokenizer",
-    "apply_merges",
     "count_pieces",
     "learn_merges",
     "load",

@@ -2,7 +2,7 @@
 
     tokenizer.tiktoken       the tokens in the order of their ids; tiktoken's format
     tokenizer.json           the same for Hugging Face tokenizers and transformers, with tokenizer_config.json
-    tokenizer_manifest.json  pattern, special tokens, the hash of every file, the versions that wrote them
+    tokenizer_manifest.json  pattern, special tokens, and the hash of every file
 
 `load` reads the first and checks the others against the last.
 """
@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import warnings
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +34,9 @@ def to_tokenizers(tokenizer: Tokenizer) -> tokenizers.Tokenizer:
     Special tokens are entries of the vocabulary that no merge leads to, not "added tokens". Added tokens are looked for
     in the text, and the switch against it is lost when the file is saved. `encode` adds them by id, as
     `Tokenizer.encode_document` does.
+
+    Raises:
+        ValueError: an ordinary token is spelled like a special one; there, one entry cannot be both.
     """
     from tokenizers import Regex, decoders, models, pre_tokenizers, processors
     from tokenizers import Tokenizer as HuggingFace
@@ -42,6 +44,8 @@ def to_tokenizers(tokenizer: Tokenizer) -> tokenizers.Tokenizer:
     # It writes bytes as characters: a printable byte as itself, the others as the characters from U+0100 on.
     letter = {b: chr(b if i < len(PRINTABLE) else 256 + i - len(PRINTABLE)) for i, b in enumerate(GPT2_ALPHABET)}
     names = ["".join([letter[byte] for byte in token]) for token in tokenizer.vocab]
+    if both := set(names) & set(tokenizer.specials):
+        raise ValueError(f"{', '.join(sorted(both))} is a special token and an ordinary one; learn from other text")
     vocab = {name: i for i, name in enumerate(names)} | tokenizer.specials
     merges = [(names[a], names[b]) for a, b in tokenizer.merges]
     made = HuggingFace(models.BPE(vocab=vocab, merges=merges))
@@ -88,7 +92,6 @@ def save(tokenizer: Tokenizer, folder: Path) -> dict:
         "vocab_size": tokenizer.vocab_size,
         "hash": tokenizer.hash,
         "files": {name: paths.sha256_file(folder / name) for name in FILES},
-        "versions": {name: version(name) for name in ("regex", "tiktoken", "tokenizers")},
     }
     paths.write_json(folder / MANIFEST, manifest)
     return manifest

@@ -12,7 +12,7 @@ from .tokenizer import SPECIALS, Tokenizer
 
 
 def count_pieces(texts: Iterable[str], pattern: str = CL100K) -> Counter[bytes]:
-    """How often each piece occurs, as UTF-8 bytes. One text at a time is held, and every piece once."""
+    """How often each piece occurs, as UTF-8 bytes. One text at a time is held, and the different pieces."""
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(split(text, pattern))
@@ -29,6 +29,9 @@ def learn_merges(pieces: Mapping[bytes, int], n_merges: int) -> list[tuple[int, 
     and the best pair comes from a heap that may be out of date. It may, because a merge only adds pairs that hold the
     new id: every older pair can only lose, so an entry of the heap is at least the true count, and is put right when
     it comes to the top.
+
+    A word that is touched is written anew. That is nothing for words of a language; a text without any cut, one word of
+    megabytes, takes its length times the merges.
     """
     words = [list(piece) for piece in pieces]
     times = list(pieces.values())

@@ -59,6 +59,16 @@ def split(text: str, pattern: str = CL100K) -> list[str]:
     return pieces
 
 
+def check_pattern(pattern: str) -> None:
+    """Raise ValueError for a pattern that does not compile, holds groups, or matches where nothing is."""
+    try:
+        compiled = regex.compile(pattern)
+    except (regex.error, TypeError) as error:
+        raise ValueError(f"the split pattern {pattern!r} is no regular expression ({error})") from error
+    if compiled.groups or compiled.match(""):
+        raise ValueError(f"the split pattern {pattern!r} must match something, whole: no groups (write (?:…)), no *")
+
+
 def utf8(text: str) -> bytes:
     """The UTF-8 bytes of `text`.
 

@@ -69,7 +69,10 @@ def rank_file(model: str) -> bytes:
     known = _published(model)
     data = gzip.decompress((sources.fetch("bpe-openai") / f"{known.encoding}.tiktoken.gz").read_bytes())
     if (got := paths.sha256(data)) != known.sha256:
-        raise ValueError(f"{known.encoding}.tiktoken has sha256 {got}, tiktoken expects {known.sha256}")
+        raise ValueError(
+            f"{known.encoding}.tiktoken has sha256 {got}, tiktoken expects {known.sha256}; delete bpe-openai-… in "
+            "artifacts/sources, so that it is fetched again"
+        )
     return data
 
 
@@ -102,7 +105,7 @@ def parse(data: bytes, name: str) -> list[bytes]:
             token, rank = base64.b64decode(encoded, validate=True), int(rank)
         except (ValueError, binascii.Error) as error:
             raise ValueError(f"{name}, line {number} is not 'base64 id': {line[:60]!r} ({error})") from error
-        if rank != len(tokens) or not token:
+        if rank != len(tokens):
             raise ValueError(f"{name}, line {number}: expected a token with id {len(tokens)}, found id {rank}")
         tokens.append(token)
     return tokens

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import paths
-from .patterns import CL100K, split, utf8
+from .patterns import CL100K, check_pattern, split, utf8
 
 if TYPE_CHECKING:
     import tiktoken
 
 SPECIALS = ("<|bos|>", "<|eos|>")
 BYTES = bytes(range(256))  # id of a byte = its value
-CACHE_PIECES = 500_000  # pieces `encode_plain` remembers before it forgets them all: about 100 MB
+CACHE_PIECES = 500_000  # pieces `encode_plain` remembers before it forgets them all: about 100 MB,
+CACHE_LENGTH = 64  # as longer ones, which hardly come twice, are not remembered
 
 
 def apply_merges(ids: Sequence[int], made: Mapping[tuple[int, int], int]) -> list[int]:
@@ -90,7 +91,8 @@ class Tokenizer:
         vocab_size: largest id + 1. An embedding needs so many rows, also where published tokenizers leave ids out.
 
     Raises:
-        ValueError: merges of ids that are not there, twice the same merge or the same bytes, specials among the bytes.
+        ValueError: merges of ids that are not there, or that no text would lead to; specials among the tokens; a
+            pattern that cannot split.
     """
 
     def __init__(
@@ -99,19 +101,24 @@ class Tokenizer:
         pattern: str = CL100K,
         alphabet: bytes = BYTES,
         specials: Mapping[str, int] | None = None,
+        *,
+        recovered: bool = False,  # the merges come from `recover_merges`, so they need not be held against it
     ):
         if sorted(alphabet) != list(range(256)):
             raise ValueError("alphabet must hold each of the 256 bytes once: byte i of it has id i")
         self.merges = [(int(a), int(b)) for a, b in merges]
+        check_pattern(pattern)
         self.pattern, self.alphabet = pattern, alphabet
         self.vocab = [bytes([byte]) for byte in alphabet]
         for a, b in self.merges:
             if not (0 <= a < len(self.vocab) and 0 <= b < len(self.vocab)):
                 raise ValueError(f"merge {a} {b} of id {len(self.vocab)} names an id that is not there yet")
             self.vocab.append(self.vocab[a] + self.vocab[b])
-        # Two ids with the same bytes would be one token to libraries that know tokens by their bytes.
+        # Other libraries know a token by its bytes alone, and join whatever makes them.
         if len(set(self.vocab)) < len(self.vocab):
             raise ValueError("the same pair is merged twice, or two pairs make the same bytes")
+        if not recovered and recover_merges(self.vocab) != self.merges:
+            raise ValueError("the merges have an order in which some of them never come about")
         n = len(self.vocab)
         self.specials = dict(specials) if specials is not None else {name: n + i for i, name in enumerate(SPECIALS)}
         if len(set(self.specials.values())) < len(self.specials) or min(self.specials.values(), default=n) < n:
@@ -120,29 +127,30 @@ class Tokenizer:
         self.vocab_size = max([n - 1, *self.specials.values()]) + 1
         self._made = {pair: 256 + i for i, pair in enumerate(self.merges)}
         self._to_ids = bytes(np.argsort(list(alphabet)).astype(np.uint8))  # translates a byte to its id
-        self._lengths = np.zeros(self.vocab_size, dtype=np.int64)
-        self._lengths[:n] = [len(token) for token in self.vocab]
+        self._lengths = np.array([len(token) for token in self.vocab])
         self._cache: dict[str, list[int]] = {}
 
     @classmethod
     def from_vocab(cls, vocab: Sequence[bytes], pattern: str, specials: Mapping[str, int] | None = None) -> Tokenizer:
         """The tokenizer of a list of tokens in the order of their ids, as rank files hold it; see `recover_merges`."""
-        return cls(recover_merges(vocab), pattern, b"".join(vocab[:256]), specials)
+        return cls(recover_merges(vocab), pattern, b"".join(vocab[:256]), specials, recovered=True)
 
     @cached_property
     def hash(self) -> str:
         """sha256 over pattern, alphabet, merges and specials; equal hash, equal ids."""
-        return paths.sha256(json.dumps([self.pattern, self.alphabet.hex(), self.merges, self.specials]))
+        parts = [self.pattern, self.alphabet.hex(), self.merges, sorted(self.specials.items())]
+        return paths.sha256(json.dumps(parts))
 
     def check_hash(self, made_with: str, what: str) -> None:
-        """Refuse to be used on `what`, whose ids were made with the tokenizer of hash `made_with`, unless that is this.
+        """Refuse to be used on `what` (plural), whose ids the tokenizer of hash `made_with` gave, unless that is this.
 
         Raises:
             ValueError: names both. The same ids mean other text there, and nothing downstream would notice.
         """
         if made_with != self.hash:
+            known = f"tokenizer {made_with[:12]}" if made_with else "a tokenizer that is not recorded"
             raise ValueError(
-                f"{what} belong to tokenizer {str(made_with)[:12]}, this is tokenizer {self.hash[:12]}; "
+                f"{what} belong to {known}, this is tokenizer {self.hash[:12]}; "
                 "load the one they were made with, or make them again"
             )
 
@@ -165,8 +173,9 @@ class Tokenizer:
             ValueError: for a lone surrogate, see `split`, and for a pattern that drops characters.
         """
         size = len(utf8(text))
+        compiled = self.tiktoken
         try:
-            ids = self.tiktoken.encode_to_numpy(text, disallowed_special=())  # and none allowed: none is looked for
+            ids = compiled.encode_to_numpy(text, disallowed_special=())  # and none allowed: none is looked for
         except ValueError:  # its regex engine runs out of stack at about a million blanks in a row; `regex` does not
             ids = np.array(self.encode_plain(text), dtype=np.uint32)
         if self._lengths[ids].sum() != size:
@@ -187,9 +196,11 @@ class Tokenizer:
         for piece in split(text, self.pattern):
             known = self._cache.get(piece)
             if known is None:
+                known = self.encode_piece(piece.encode("utf-8"))
                 if len(self._cache) >= CACHE_PIECES:
                     self._cache.clear()
-                known = self._cache[piece] = self.encode_piece(piece.encode("utf-8"))
+                if len(piece) <= CACHE_LENGTH:
+                    self._cache[piece] = known
             ids += known
         return ids
 
@@ -208,13 +219,17 @@ class Tokenizer:
         return [self.bos, *self.encode_text(text), self.eos]
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """The exact bytes behind `ids` (a sequence or an array); specials have none.
+        """The exact bytes behind `ids` (whole numbers in a sequence, an iterator or an array); specials have none.
 
         Raises:
             ValueError: for an id that this tokenizer does not have.
+            TypeError: for anything but a row of whole numbers.
         """
-        ids = np.asarray(ids).tolist()
+        array = ids if isinstance(ids, np.ndarray) else np.array(list(ids), dtype=None if ids else int)
+        if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+            raise TypeError(f"ids must be a row of whole numbers, not {array.ndim}-dimensional {array.dtype}")
         n, known = len(self.vocab), set(self.specials.values())
+        ids = array.tolist()
         if unknown := [i for i in ids if not 0 <= i < n and i not in known]:
             raise ValueError(
                 f"no token has id {unknown[0]}; this tokenizer has 0 to {n - 1} and specials {sorted(known)}"
@@ -224,8 +239,9 @@ class Tokenizer:
     def decode(self, ids: Iterable[int], errors: str = "replace") -> str:
         """`decode_bytes` as text; whole texts come back as they were.
 
-        Any ids can be decoded, whatever a model puts out. A token is a run of bytes and may end in the middle of a
-        character. `errors` says what becomes of bytes that are not UTF-8, as in `bytes.decode`: "replace" writes
-        U+FFFD, "backslashreplace" shows the bytes, "ignore" drops them, "strict" raises UnicodeDecodeError.
+        Any tokens can be decoded, in whatever order a model puts them out. A token is a run of bytes and may end in
+        the middle of a character. `errors` says what becomes of bytes that are not UTF-8, as in `bytes.decode`:
+        "replace" writes U+FFFD, "backslashreplace" shows the bytes, "ignore" drops them, "strict" raises
+        UnicodeDecodeError.
         """
         return self.decode_bytes(ids).decode("utf-8", errors=errors)

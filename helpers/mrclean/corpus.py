@@ -88,5 +88,5 @@ def read_corpus(profile: str) -> dict[str, list[dict[str, str]]]:
     import pyarrow.parquet as pq
 
     folder = paths.artifacts("corpus")
-    manifest = paths.read_manifest(folder, "01_mrclean", profile)
-    return {side: pq.read_table(folder / f"{side}.parquet").to_pylist() for side in manifest["documents"]}
+    paths.read_manifest(folder, "01_mrclean", profile)
+    return {side: pq.read_table(folder / f"{side}.parquet").to_pylist() for side in ("train", "val")}

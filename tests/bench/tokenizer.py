@@ -1,8 +1,9 @@
 """How fast is the tokenizer, beside Hugging Face tokenizers, tiktoken and the naive algorithm, on the same text?
 
 One thread each, a process of its own for every measurement, in turns. Learning is timed from texts to merges, with
-splitting and counting; the naive algorithm is given its pieces and timed for its merges alone, which favours it.
-Memory is what the process had at most, less what it had with the texts and the libraries loaded.
+splitting and counting. The naive algorithm is given its pieces and timed for some merges at the beginning and some
+after all others, when the text has become shorter; the mean stands for all of them. Memory is by how much the process
+grew at its peak over what it had with the texts and the libraries loaded.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from helpers.journal.markdown import number
 VOCABULARY = 4096  # 256 bytes and merges, no specials: the same for all who learn
 SAMPLE_BYTES = 5_000_000
 ROUNDS = 5
-NAIVE_MERGES = 3
+NAIVE_MERGES = 2  # at the beginning, and as many at the end
 CHARACTERS = (" ", "\n", "a", "_", "7", "é", "\0")
 RUN_LENGTH = 1_000_000
 
@@ -44,20 +45,22 @@ def main(arguments: list[str]) -> int:
     run.predict("encode_ratio", 0.98, unit="times", kind="timing")
     run.predict("longest_run_seconds", 0.5, unit="s", kind="timing")
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "texts.json"
-        path.write_text(json.dumps(sample([row["text"] for row in corpus["train"]])))
-        learning(run, path)
-        encoding(run, path)
-        runs_of_one_character(run, path)
+        path, texts = Path(folder) / "texts.json", sample([row["text"] for row in corpus["train"]])
+        megabytes = sum(len(text.encode("utf-8")) for text in texts) / 1e6
+        merges = bpe.learn_merges(bpe.count_pieces(texts), VOCABULARY - 256)
+        path.write_text(json.dumps({"texts": texts, "merges": merges}))
+        learning(run, path, merges)
+        encoding(run, path, megabytes)
+        long_pieces(run, path)
     run.finish(
         verdict="Learning {vocabulary:,} ids from {megabytes:.1f} MB takes {learn_seconds:.2f} s, {learn_ratio:.2f} "
         "times what Hugging Face tokenizers takes ({learn_ratio_low:.2f} to {learn_ratio_high:.2f}), and a merge costs "
         "1/{per_merge_ratio:,.0f} of the naive algorithm's. Encoding runs at {encode_ratio:.2f} of tiktoken's speed "
-        "({encode_ratio_low:.2f} to {encode_ratio_high:.2f}), {encode_speed:.1f} MB/s. A megabyte of one character "
+        "({encode_ratio_low:.2f} to {encode_ratio_high:.2f}), {encode_speed:.1f} MB/s. A million times one character "
         "takes {longest_run_seconds:.2f} s at most.",
         decision="Notebook 02 shows this record; learning stays in Python, encoding goes through tiktoken.",
         vocabulary=VOCABULARY,
-        megabytes=SAMPLE_BYTES / 1e6,
+        megabytes=megabytes,
     )
     return 0
 
@@ -73,27 +76,26 @@ def sample(texts: list[str]) -> list[str]:
     return chosen
 
 
-def learning(run, path: Path) -> None:
-    rounds = []
+def learning(run, path: Path, merges: list[tuple[int, int]]) -> None:
+    names, rounds = ("learn_ours", "learn_tokenizers", "learn_naive"), []
     for turn in range(ROUNDS):
-        who = ("learn_ours", "learn_tokenizers") if turn % 2 == 0 else ("learn_tokenizers", "learn_ours")
-        rounds.append({name: alone(name, path) for name in who})
+        order = names if turn % 2 == 0 else names[::-1]
+        rounds.append({name: alone(name, path) for name in order})
+        if rounds[-1]["learn_naive"].pop("merges") != [list(pair) for pair in merges[:NAIVE_MERGES]]:
+            raise SystemExit("error: the naive algorithm found other merges; there is nothing to compare")
         print(f"learning, round {turn + 1}: {rounds[-1]}", flush=True)
-    ours, theirs = ([r[name] for r in rounds] for name in ("learn_ours", "learn_tokenizers"))
+    ours, theirs, naive = ([r[name] for r in rounds] for name in names)
     ratios = [a["seconds"] / b["seconds"] for a, b in zip(ours, theirs, strict=True)]
     logged(run, "learn_ratio", ratios, unit="times", better="lower")
-    naive = alone("learn_naive", path)
-    if naive["merges"] != ours[0]["merges"][:NAIVE_MERGES]:
-        raise SystemExit("error: the naive algorithm found other merges; there is nothing to compare")
-    per_merge = [naive["seconds"] / NAIVE_MERGES / (r["seconds"] / (VOCABULARY - 256)) for r in ours]
+    per_merge = [b["per_merge"] / (a["seconds"] / len(merges)) for a, b in zip(ours, naive, strict=True)]
     logged(run, "per_merge_ratio", per_merge, unit="times", better="higher")
     for name, found in (("", ours), ("_tokenizers", theirs)):
         run.log(**{f"learn_seconds{name}": middle(found, "seconds")}, unit="s", better="lower", kind="timing")
         run.log(**{f"learn_memory{name}": middle(found, "memory")}, unit="MB", better="lower", kind="timing")
-    run.log(naive_seconds_per_merge=naive["seconds"] / NAIVE_MERGES, unit="s", kind="timing")
+    run.log(naive_seconds_per_merge=middle(naive, "per_merge"), unit="s", kind="timing")
 
 
-def encoding(run, path: Path) -> None:
+def encoding(run, path: Path, megabytes: float) -> None:
     names = ("encode_text", "encode_tiktoken", "encode_tokenizers", "encode_plain")
     rounds = []
     for turn in range(ROUNDS):
@@ -102,7 +104,6 @@ def encoding(run, path: Path) -> None:
         if len({r["ids"] for r in rounds[-1].values()}) > 1:
             raise SystemExit("error: the encoders give different ids; there is nothing to compare")
         print(f"encoding, round {turn + 1}: {rounds[-1]}", flush=True)
-    megabytes = SAMPLE_BYTES / 1e6
     for model in ("", "_gpt4"):
         key = f"seconds{model}"
         ratios = [r["encode_tiktoken"][key] / r["encode_text"][key] for r in rounds]
@@ -116,8 +117,8 @@ def encoding(run, path: Path) -> None:
     run.log(encode_memory=memory, unit="MB", better="lower", kind="timing")
 
 
-def runs_of_one_character(run, path: Path) -> None:
-    found = alone("runs", path)
+def long_pieces(run, path: Path) -> None:
+    found = alone("long", path)
     run.log(longest_run_seconds=max(found["encode_text"].values()), unit="s", better="lower", kind="timing")
     run.log(longest_run_seconds_plain=max(found["encode_plain"].values()), unit="s", better="lower", kind="timing")
     for name, seconds in found.items():
@@ -151,7 +152,8 @@ def alone(work: str, path: Path) -> dict:
 
 
 def worker(work: str, path: str) -> None:
-    print(json.dumps(WORK[work](json.loads(Path(path).read_text()))))
+    given = json.loads(Path(path).read_text())
+    print(json.dumps(WORK[work](given["texts"], given["merges"])))
 
 
 def timed(function) -> tuple[object, float, float]:
@@ -163,12 +165,12 @@ def timed(function) -> tuple[object, float, float]:
     return result, seconds, peak.mb
 
 
-def learn_ours(texts: list[str]) -> dict:
-    merges, seconds, memory = timed(lambda: bpe.learn_merges(bpe.count_pieces(texts), VOCABULARY - 256))
-    return {"seconds": seconds, "memory": memory, "merges": merges[:NAIVE_MERGES]}
+def learn_ours(texts: list[str], merges: list) -> dict:
+    _, seconds, memory = timed(lambda: bpe.learn_merges(bpe.count_pieces(texts), len(merges)))
+    return {"seconds": seconds, "memory": memory}
 
 
-def learn_tokenizers(texts: list[str]) -> dict:
+def learn_tokenizers(texts: list[str], merges: list) -> dict:
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
 
     theirs = Tokenizer(models.BPE())
@@ -186,39 +188,48 @@ def learn_tokenizers(texts: list[str]) -> dict:
     return {"seconds": seconds, "memory": memory}
 
 
-def learn_naive(texts: list[str]) -> dict:
+def learn_naive(texts: list[str], merges: list) -> dict:
     """Count every pair of the whole text, join the most frequent one everywhere, start again."""
-    words = [list(piece.encode("utf-8")) for text in texts for piece in bpe.split(text)]
+    pieces = [piece for text in texts for piece in bpe.split(text)]
+    almost_done = bpe.Tokenizer(merges[:-NAIVE_MERGES])
+    encoded = {piece: almost_done.encode_piece(piece.encode("utf-8")) for piece in set(pieces)}
+    seconds, learned = [], []
+    for first, words in (
+        (256, [list(piece.encode("utf-8")) for piece in pieces]),
+        (len(almost_done.vocab), [encoded[piece] for piece in pieces]),
+    ):
+        found, spent, _ = timed(lambda first=first, words=words: naive_merges(words, first))
+        learned.append(found)
+        seconds.append(spent / NAIVE_MERGES)
+    return {"per_merge": sum(seconds) / 2, "merges": learned[0]}
 
-    def learn():
-        merges = []
-        for new in range(256, 256 + NAIVE_MERGES):
-            counts: Counter = Counter()
-            for ids in words:
-                counts.update(pairwise(ids))
-            pair = min(counts, key=lambda pair: (-counts[pair], pair))
-            merges.append(pair)
-            for w, ids in enumerate(words):
-                joined = []
-                for i in ids:
-                    if joined and (joined[-1], i) == pair:
-                        joined[-1] = new
-                    else:
-                        joined.append(i)
-                words[w] = joined
-        return merges
 
-    merges, seconds, _ = timed(learn)
-    return {"seconds": seconds, "merges": merges}
+def naive_merges(words: list[list[int]], first: int) -> list[tuple[int, int]]:
+    merges = []
+    for new in range(first, first + NAIVE_MERGES):
+        counts: Counter = Counter()
+        for ids in words:
+            counts.update(pairwise(ids))
+        pair = min(counts, key=lambda pair: (-counts[pair], pair))
+        merges.append(pair)
+        for w, ids in enumerate(words):
+            joined = []
+            for i in ids:
+                if joined and (joined[-1], i) == pair:
+                    joined[-1] = new
+                else:
+                    joined.append(i)
+            words[w] = joined
+    return merges
 
 
 def encoder(name: str):
     """A measurement of one encoder on all texts, with a vocabulary of our own and with GPT-4's."""
 
-    def measure(texts: list[str]) -> dict:
+    def measure(texts: list[str], merges: list) -> dict:
         import tiktoken
 
-        ours = bpe.Tokenizer(bpe.learn_merges(bpe.count_pieces(texts), VOCABULARY - 256))
+        ours = bpe.Tokenizer(merges)
         bpe.tiktoken_offline()
         gpt4 = bpe.published("gpt-4")
         encoders = {
@@ -232,9 +243,9 @@ def encoder(name: str):
             if encode is None:
                 continue
             encode("warm up")
-            ids, found[f"seconds{key}"], found[f"memory{key}"] = timed(lambda encode=encode: [*map(encode, texts)])
+            ids, found[f"seconds{key}"], memory = timed(lambda encode=encode: [*map(encode, texts)])
             if not key:
-                found["ids"] = paths.sha256(json.dumps(ids))
+                found |= {"memory": memory, "ids": paths.sha256(json.dumps(ids))}
         return found
 
     return measure
@@ -245,7 +256,7 @@ def hugging_face(tokenizer: bpe.Tokenizer):
     return lambda text: theirs.encode(text, add_special_tokens=False).ids
 
 
-def runs(texts: list[str]) -> dict:
+def long(texts: list[str], merges: list) -> dict:
     gpt4 = bpe.published("gpt-4")
     gpt4.encode_text("warm up")
     found: dict[str, dict[str, float]] = {"encode_text": {}, "encode_plain": {}}
@@ -263,5 +274,5 @@ WORK = {
     "learn_tokenizers": learn_tokenizers,
     "learn_naive": learn_naive,
     **{name: encoder(name) for name in ("encode_text", "encode_tiktoken", "encode_tokenizers", "encode_plain")},
-    "runs": runs,
+    "long": long,
 }
