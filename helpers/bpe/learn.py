@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from heapq import heapify, heappop, heappush
-from itertools import pairwise
+from operator import add
 
 from .patterns import CL100K, split
 from .tokenizer import SPECIALS, Tokenizer
@@ -33,14 +33,16 @@ def learn_merges(pieces: Mapping[bytes, int], n_merges: int) -> list[tuple[int, 
     A word that is touched is written anew. That is nothing for words of a language; a text without any cut, one word of
     megabytes, takes its length times the merges.
     """
-    words = [list(piece) for piece in pieces]
-    times = list(pieces.values())
-    counts: dict[tuple[int, int], int] = defaultdict(int)
-    where: dict[tuple[int, int], set[int]] = defaultdict(set)  # the words a pair is in, or once was
-    for w, word in enumerate(words):
-        for pair in pairwise(word):
-            counts[pair] += times[w]
-            where[pair].add(w)
+    # A word is a string with one character per id, chr(id): what it holds is not text. Strings are joined, compared and
+    # searched without a loop in Python.
+    words = [piece.decode("latin-1") for piece in pieces]
+    weights = list(pieces.values())
+    counts: dict[str, int] = defaultdict(int)
+    holders: dict[str, set[int]] = defaultdict(set)  # the words a pair is in, or once was
+    for w, (word, weight) in enumerate(zip(words, weights, strict=True)):
+        for pair in map(add, word, word[1:]):
+            counts[pair] += weight
+            holders[pair].add(w)
     heap = [(-count, pair) for pair, count in counts.items()]
     heapify(heap)
 
@@ -51,32 +53,27 @@ def learn_merges(pieces: Mapping[bytes, int], n_merges: int) -> list[tuple[int, 
             if counts[pair] > 0:
                 heappush(heap, (-counts[pair], pair))
             continue
-        new = 256 + len(merges)
-        merges.append(pair)
-        (a, b), created = pair, set()
-        for w in where.pop(pair):
-            word, joined, i = words[w], [], 0
-            while i < len(word):
-                if word[i] != a or i + 1 == len(word) or word[i + 1] != b:
-                    joined.append(word[i])
-                    i += 1
-                    continue
-                lost_and_won = []
-                if joined:
-                    lost_and_won.append(((joined[-1], a), (joined[-1], new)))
-                if i + 2 < len(word):
-                    lost_and_won.append(((b, word[i + 2]), (new, word[i + 2])))
-                for lost, won in lost_and_won:
-                    counts[lost] -= times[w]
-                    counts[won] += times[w]
-                    where[won].add(w)
+        (a, b), new, created = pair, chr(256 + len(merges)), set()
+        merges.append((ord(a), ord(b)))
+        for w in holders.pop(pair):
+            weight, word = weights[w], words[w].replace(pair, new)  # from the left, as in "aaa": aa, a
+            words[w] = word
+            i = word.find(new)
+            while i >= 0:
+                if i > 0:
+                    left = word[i - 1]
+                    counts[(b if left == new else left) + a] -= weight  # "abab" had b, a between its two pairs
+                    counts[won := left + new] += weight
+                    holders[won].add(w)
                     created.add(won)
-                joined.append(new)
-                i += 2
-            words[w] = joined
+                if i + 1 < len(word) and (right := word[i + 1]) != new:
+                    counts[b + right] -= weight
+                    counts[won := new + right] += weight
+                    holders[won].add(w)
+                    created.add(won)
+                i = word.find(new, i + 1)
         for won in created:
-            if counts[won] > 0:  # 0: won and lost again in one step, as the pair (aa, a) in "aaaa"
-                heappush(heap, (-counts[won], won))
+            heappush(heap, (-counts[won], won))
     return merges
 
 
