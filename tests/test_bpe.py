@@ -210,7 +210,8 @@ def test_encoding_equals_applying_the_merges_in_order(tokenizer, text):
 
 
 def test_long_pieces_equal_applying_the_merges_in_order(tokenizer):
-    for text in ("e" * 999, " " * 500, "".join(random.Random(1).choices("thean", k=3000))):
+    mixed = "".join(random.Random(1).choices("thean", k=3000))
+    for text in ("e" * 999, "e" * 3_001, " " * 500, " " * 5_000, "the" * 900, "aab" * 700, mixed, mixed + "e" * 2_000):
         ids = list(text.encode())
         for i, pair in enumerate(tokenizer.merges):
             ids = naive_join(ids, pair, 256 + i)

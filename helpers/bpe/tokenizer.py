@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
+from operator import add
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,14 +22,17 @@ SPECIALS = ("<|bos|>", "<|eos|>")
 BYTES = bytes(range(256))  # id of a byte = its value
 CACHE_PIECES = 500_000  # pieces `encode_plain` remembers before it forgets them all: about 100 MB,
 CACHE_LENGTH = 64  # as longer ones, which hardly come twice, are not remembered
+LONG_PIECE, FEW_PAIRS = 1_000, 16  # where `_join_runs` is worth its while
 
 
 def apply_merges(ids: Sequence[int], made: Mapping[tuple[int, int], int]) -> list[int]:
     """Join the pair that was learned first wherever it stands, then the next, until none is left.
 
     `made` gives the id that a pair becomes; a smaller id was learned earlier. The ids are a linked list and the pairs
-    wait in a heap, so n ids take about n log n steps: a megabyte of one letter is no harder than one of prose.
+    wait in a heap, so n ids take about n log n steps: a megabyte without a cut is no harder than one of prose.
     """
+    if len(ids) > LONG_PIECE:
+        ids = _join_runs(ids, made)
     end = len(ids)
     ids = [*ids, -1]  # -1 pairs with nothing: it ends the list, stands before its first (ids[-1]), marks the lost
     after, before = list(range(1, end + 2)), list(range(-1, end))
@@ -55,6 +59,18 @@ def apply_merges(ids: Sequence[int], made: Mapping[tuple[int, int], int]) -> lis
                         heappush(order, later)
                     todo[later].append(start)
     return [i for i in ids if i >= 0]
+
+
+def _join_runs(ids: Sequence[int], made: Mapping[tuple[int, int], int]) -> list[int]:
+    """The same, as far as there are few different pairs, as in a million blanks: without a loop over the ids."""
+    word = "".join(map(chr, ids))  # one character per id
+    while len(pairs := set(map(add, word, word[1:]))) <= FEW_PAIRS:
+        known = {new: (a, b) for a, b in pairs if (new := made.get((ord(a), ord(b)))) is not None}
+        if not known:
+            break
+        first = min(known)
+        word = word.replace("".join(known[first]), chr(first))
+    return [*map(ord, word)]
 
 
 def recover_merges(vocab: Sequence[bytes]) -> list[tuple[int, int]]:
@@ -127,7 +143,7 @@ class Tokenizer:
         self.vocab_size = max([n - 1, *self.specials.values()]) + 1
         self._made = {pair: 256 + i for i, pair in enumerate(self.merges)}
         self._to_ids = bytes(np.argsort(list(alphabet)).astype(np.uint8))  # translates a byte to its id
-        self._lengths = np.array([len(token) for token in self.vocab])
+        self._lengths = np.array([len(token) for token in self.vocab], dtype=np.int32)
         self._cache: dict[str, list[int]] = {}
 
     @classmethod
@@ -172,7 +188,7 @@ class Tokenizer:
         Raises:
             ValueError: for a lone surrogate, see `split`, and for a pattern that drops characters.
         """
-        size = len(utf8(text))
+        size = len(text) if text.isascii() else len(utf8(text))
         compiled = self.tiktoken
         try:
             ids = compiled.encode_to_numpy(text, disallowed_special=())  # and none allowed: none is looked for

@@ -1,9 +1,9 @@
 """How fast is the tokenizer, beside Hugging Face tokenizers, tiktoken and the naive algorithm, on the same text?
 
-One thread each, a process of its own for every measurement, in turns. Learning is timed from texts to merges, with
-splitting and counting. The naive algorithm is given its pieces and timed for some merges at the beginning and some
-after all others, when the text has become shorter; the mean stands for all of them. Memory is by how much the process
-grew at its peak over what it had with the texts and the libraries loaded.
+One thread each, in turns; learning has a process of its own for every measurement, encoding one for each round.
+Learning is timed from texts to merges, with splitting and counting. The naive algorithm is given its pieces and timed
+for some merges at the beginning and some after all others, when the text has become shorter; the mean stands for all of
+them. Memory is by how much the process grew at its peak over what it had with the texts and the libraries loaded.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from helpers.journal.markdown import number
 VOCABULARY = 4096  # 256 bytes and merges, no specials: the same for all who learn
 SAMPLE_BYTES = 5_000_000
 ROUNDS = 5
+TURNS = 4  # of the two compiled encoders within a round
 NAIVE_MERGES = 2  # at the beginning, and as many at the end
 CHARACTERS = (" ", "\n", "a", "_", "7", "é", "\0")
 RUN_LENGTH = 1_000_000
@@ -96,25 +97,17 @@ def learning(run, path: Path, merges: list[tuple[int, int]]) -> None:
 
 
 def encoding(run, path: Path, megabytes: float) -> None:
-    names = ("encode_text", "encode_tiktoken", "encode_tokenizers", "encode_plain")
     rounds = []
     for turn in range(ROUNDS):
-        order = names if turn % 2 == 0 else names[::-1]
-        rounds.append({name: alone(name, path) for name in order})
-        if len({r["ids"] for r in rounds[-1].values()}) > 1:
-            raise SystemExit("error: the encoders give different ids; there is nothing to compare")
+        rounds.append(alone("encode", path))
         print(f"encoding, round {turn + 1}: {rounds[-1]}", flush=True)
     for model in ("", "_gpt4"):
-        key = f"seconds{model}"
-        ratios = [r["encode_tiktoken"][key] / r["encode_text"][key] for r in rounds]
+        ratios = [r[f"tiktoken{model}"] / r[f"text{model}"] for r in rounds]
         logged(run, f"encode_ratio{model}", ratios, unit="times", better="higher")
-        speed = statistics.median(megabytes / r["encode_text"][key] for r in rounds)
-        run.log(**{f"encode_speed{model}": speed}, unit="MB/s", better="higher", kind="timing")
-    for name in names[1:]:
-        speed = statistics.median(megabytes / r[name]["seconds"] for r in rounds)
-        run.log(**{f"encode_speed_{name.removeprefix('encode_')}": speed}, unit="MB/s", kind="timing")
-    memory = statistics.median(r["encode_text"]["memory"] for r in rounds)
-    run.log(encode_memory=memory, unit="MB", better="lower", kind="timing")
+        run.log(**{f"encode_speed{model}": megabytes / middle(rounds, f"text{model}")}, unit="MB/s", kind="timing")
+    for name in ("tiktoken", "tokenizers", "plain"):
+        run.log(**{f"encode_speed_{name}": megabytes / middle(rounds, name)}, unit="MB/s", kind="timing")
+    run.log(encode_memory=middle(rounds, "memory"), unit="MB", better="lower", kind="timing")
 
 
 def long_pieces(run, path: Path) -> None:
@@ -223,32 +216,32 @@ def naive_merges(words: list[list[int]], first: int) -> list[tuple[int, int]]:
     return merges
 
 
-def encoder(name: str):
-    """A measurement of one encoder on all texts, with a vocabulary of our own and with GPT-4's."""
+def encode(texts: list[str], merges: list) -> dict:
+    """Seconds of each encoder on all texts; ours and tiktoken in turns within one process, as they are so close."""
+    import tiktoken
 
-    def measure(texts: list[str], merges: list) -> dict:
-        import tiktoken
-
-        ours = bpe.Tokenizer(merges)
-        bpe.tiktoken_offline()
-        gpt4 = bpe.published("gpt-4")
-        encoders = {
-            "encode_text": (ours.encode_text, gpt4.encode_text),
-            "encode_tiktoken": (ours.tiktoken.encode_ordinary, tiktoken.get_encoding("cl100k_base").encode_ordinary),
-            "encode_tokenizers": (hugging_face(ours), None),
-            "encode_plain": (ours.encode_plain, None),
-        }
-        found = {}
-        for key, encode in zip(("", "_gpt4"), encoders[name], strict=True):
-            if encode is None:
-                continue
-            encode("warm up")
-            ids, found[f"seconds{key}"], memory = timed(lambda encode=encode: [*map(encode, texts)])
-            if not key:
-                found |= {"memory": memory, "ids": paths.sha256(json.dumps(ids))}
-        return found
-
-    return measure
+    ours, gpt4 = bpe.Tokenizer(merges), bpe.published("gpt-4")
+    bpe.tiktoken_offline()
+    official = tiktoken.get_encoding("cl100k_base")
+    ours.encode_text("warm up")
+    (ids, _, memory), found = timed(lambda: [*map(ours.encode_text, texts)]), Counter()
+    pairs = {
+        "": (ours.encode_text, ours.tiktoken.encode_ordinary),
+        "_gpt4": (gpt4.encode_text, official.encode_ordinary),
+    }
+    for model, both in pairs.items():
+        named = dict(zip((f"text{model}", f"tiktoken{model}"), both, strict=True))
+        for turn in range(TURNS):
+            for name in list(named)[:: 1 if turn % 2 == 0 else -1]:
+                encoded, seconds, _ = timed(lambda name=name, named=named: [*map(named[name], texts)])
+                found[name] += seconds / TURNS
+                if not model and encoded != ids:
+                    raise SystemExit(f"error: {name} gives other ids; there is nothing to compare")
+    for name, one in (("tokenizers", hugging_face(ours)), ("plain", ours.encode_plain)):
+        encoded, found[name], _ = timed(lambda one=one: [*map(one, texts)])
+        if encoded != ids:
+            raise SystemExit(f"error: {name} gives other ids; there is nothing to compare")
+    return {"memory": memory, **found}
 
 
 def hugging_face(tokenizer: bpe.Tokenizer):
@@ -273,6 +266,6 @@ WORK = {
     "learn_ours": learn_ours,
     "learn_tokenizers": learn_tokenizers,
     "learn_naive": learn_naive,
-    **{name: encoder(name) for name in ("encode_text", "encode_tiktoken", "encode_tokenizers", "encode_plain")},
+    "encode": encode,
     "long": long,
 }
