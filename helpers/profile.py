@@ -40,7 +40,7 @@ class Tokenize:
 
     vocab_size: int = 2048  # ids, special tokens included; chosen by `make bench ARGS=vocabulary`
     vocabularies: tuple[int, ...] = (256, 512, 1024, 2048, 4096, 8192, 16384)  # tokens, without specials
-    awkward_length: int = 5  # every string of awkward characters up to this length is held against GPT-4's tokenizer
+    awkward_length: int = 4  # every string of awkward characters up to this length is held against GPT-4's tokenizer
     unicode_every: int = 4  # and every so many-th character of Unicode
 
 
