@@ -124,10 +124,15 @@ def write_manifest(folder: Path, made_by: str, profile: str, **facts) -> dict:
 def read_manifest(folder: Path, made_by: str, profile: str) -> dict:
     """The manifest of an artifact folder, checked: finished, from this profile, files unchanged.
 
+    Args:
+        made_by: a notebook ("03_gpt"), or the command that makes it ("helpers.gpt train").
+
     Raises:
-        MissingArtifact: names the folder, what is wrong, and the notebook to run.
+        MissingArtifact: names the folder, what is wrong, and the notebook or command to run.
     """
     remedy = f"run notebooks/{made_by}.ipynb first:  python -m helpers.run --profile {profile} --only {made_by[:2]}"
+    if not made_by[:2].isdigit():
+        remedy = f"make it again:  python -m {made_by}"
     path = folder / "manifest.json"
     if not path.is_file():
         raise MissingArtifact(f"{relative(folder)} is not there or not finished; {remedy}")

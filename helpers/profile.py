@@ -55,7 +55,7 @@ class Gpt:
     batch_size: int = 8
     max_iters: int = 2000
     eval_interval: int = 200
-    eval_tokens: int = 32_768  # of the validation shard, at each evaluation on the way; 0 means all
+    eval_batches: int = 32  # of the validation shard, at each evaluation on the way
     learning_rate: float = 2e-3
     dropout: float = 0.0
 
@@ -114,7 +114,7 @@ PROFILES = {
             batch_size=8,
             max_iters=60,
             eval_interval=20,
-            eval_tokens=4096,
+            eval_batches=8,
             learning_rate=3e-3,
         ),
         curve=Curve(sizes=(100, 200, 400, 800, 1600), repeats=4),
@@ -133,7 +133,7 @@ PROFILES = {
             batch_size=64,
             max_iters=5000,
             eval_interval=500,
-            eval_tokens=0,
+            eval_batches=200,
             learning_rate=3e-4,
             dropout=0.2,
         ),

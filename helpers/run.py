@@ -217,8 +217,9 @@ def _made(name: str) -> str | None:
     if name == "hardware.json":
         found = hardware.known()
         return found and f"{found.device} {found.dtype} {found.threads}"
-    manifest = paths.artifacts(name, "manifest.json")
-    return paths.read_json(manifest)["hash"] if manifest.is_file() else None
+    folder = paths.artifacts(name)
+    manifests = [folder / "manifest.json", *sorted(folder.glob("step-*/manifest.json"))]  # those of checkpoints
+    return " ".join(paths.read_json(path)["hash"] for path in manifests if path.is_file()) or None
 
 
 def time_left(elapsed: float, predicted: float | None, later: list[float | None]) -> str:

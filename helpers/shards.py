@@ -14,7 +14,13 @@ MADE_BY = "02_tokenizer"
 DTYPES = ("<u2", "<u4")
 
 
-def write(folder: Path, tokenizer: bpe.Tokenizer, splits: Mapping[str, Iterable[str]], corpus_hash: str) -> dict:
+def write(
+    folder: Path,
+    tokenizer: bpe.Tokenizer,
+    splits: Mapping[str, Iterable[str]],
+    corpus_hash: str,
+    made_by: str = MADE_BY,
+) -> dict:
     """Encode documents into shards for training; returns the manifest.
 
     For each split: ``<split>.bin``, all documents as ``bos … eos`` one after the other, little endian, uint16 if every
@@ -51,7 +57,7 @@ def write(folder: Path, tokenizer: bpe.Tokenizer, splits: Mapping[str, Iterable[
     parts = [paths.sha256_file(folder / f"{name}{kind}") for name in sorted(splits) for kind in (".bin", "_ends.npy")]
     return paths.write_manifest(
         folder,
-        made_by=MADE_BY,
+        made_by=made_by,
         profile=profile.load().name,
         vocab_size=tokenizer.vocab_size,
         dtype=dtype,
@@ -64,7 +70,9 @@ def write(folder: Path, tokenizer: bpe.Tokenizer, splits: Mapping[str, Iterable[
     )
 
 
-def read(folder: Path, split: str, tokenizer: bpe.Tokenizer) -> tuple[np.memmap, np.ndarray]:
+def read(
+    folder: Path, split: str, tokenizer: bpe.Tokenizer, made_by: str = MADE_BY
+) -> tuple[np.memmap, np.ndarray]:
     """The ids of a split, read-only and not loaded (uint16 or uint32, (tokens,)), and its ends (uint64, (documents,)).
 
     Raises:
@@ -72,7 +80,7 @@ def read(folder: Path, split: str, tokenizer: bpe.Tokenizer) -> tuple[np.memmap,
         ValueError: the manifest is damaged, there is no such split, or `tokenizer` is not the one that made the ids.
     """
     folder = Path(folder)
-    manifest = paths.read_manifest(folder, MADE_BY, profile.load().name)
+    manifest = paths.read_manifest(folder, made_by, profile.load().name)
     where = paths.relative(folder)
     tokens, dtype = manifest.get("tokens"), manifest.get("dtype")
     if not isinstance(tokens, dict) or dtype not in DTYPES or "tokenizer_hash" not in manifest:

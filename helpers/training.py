@@ -6,18 +6,21 @@ Every random choice comes from (seed, step), so step 700 sees the same batch whe
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from . import hardware, paths
-from .bpe import Tokenizer
 from .gpt import GPT
+
+# How far logits may be from those of float32 on a CPU, as a share of their standard deviation. bfloat16 keeps 8 bits.
+PARITY = {"float32": 1e-3, "bfloat16": 0.1}
 
 
 class NonFiniteLoss(FloatingPointError):
@@ -36,7 +39,8 @@ class Recipe:
     batch_size: int  # sequences in a step
     learning_rate: float
     eval_interval: int  # steps between two evaluations
-    eval_tokens: int = 0  # of the validation shard, spread evenly over it; 0 means all
+    eval_batches: int = 0  # of the validation shard, spread evenly over it; 0, or more than there are, means all
+    accumulate: int = 1  # parts that a step's batch goes through the model in, for one that does not fit at once
     warmup_fraction: float = 0.1
     weight_decay: float = 0.1
     betas: tuple[float, float] = (0.9, 0.95)
@@ -44,29 +48,46 @@ class Recipe:
     seed: int = 1337
 
     def __post_init__(self):
-        for name in ("max_iters", "batch_size", "eval_interval"):
+        for name in ("max_iters", "batch_size", "eval_interval", "accumulate"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"accumulate is {self.accumulate}, which does not divide batch_size {self.batch_size}")
         for name in ("learning_rate", "max_norm"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be greater than 0")
-        for name in ("eval_tokens", "weight_decay", "seed"):
+        for name in ("eval_batches", "weight_decay", "seed"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be 0 or more")
         if not 0 <= self.warmup_fraction < 1:
             raise ValueError(f"warmup_fraction is {self.warmup_fraction}; it must be at least 0 and less than 1")
 
 
+def classic(settings, seed: int = 1337) -> Recipe:
+    """The recipe of a profile (``profile.Gpt``); that of ``gpu`` is the asked-for one to the letter.
+
+    What the letter leaves open: learning rate up over a tenth of the steps and down to zero, AdamW and clipping as in
+    GPT-3 (arXiv:2005.14165, appendix B); and the evaluation's batches lie evenly spread instead of drawn anew, so that
+    two evaluations differ by the model alone.
+    """
+    names = ("max_iters", "batch_size", "learning_rate", "eval_interval", "eval_batches")
+    return Recipe(**{name: getattr(settings, name) for name in names}, seed=seed)
+
+
 def batch(ids: np.ndarray, recipe: Recipe, step: int, block_size: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Inputs and targets of `step`, both (batch_size, block_size) int64: windows at random places of the shard.
 
     The targets are the inputs one token later. Only the windows are read: a shard may be far larger than memory.
+    A memory-mapped shard is mapped anew for each batch, because pages count as this process's memory while they are
+    mapped: a long training would seem to need as much as the shard has.
 
     Raises:
         ValueError: the shard is shorter than one window.
     """
     if len(ids) < block_size + 1:
         raise ValueError(f"the shard has {len(ids)} tokens, a window needs block_size + 1 = {block_size + 1}")
+    if isinstance(ids, np.memmap):
+        ids = np.memmap(ids.filename, dtype=ids.dtype, mode="r", offset=ids.offset, shape=ids.shape)
     chance = np.random.default_rng([recipe.seed, step])
     starts = chance.integers(0, len(ids) - block_size, size=recipe.batch_size)  # the last window ends with the shard
     windows = np.stack([ids[i : i + block_size + 1] for i in starts]).astype(np.int64)  # (B, T + 1)
@@ -74,15 +95,15 @@ def batch(ids: np.ndarray, recipe: Recipe, step: int, block_size: int) -> tuple[
 
 
 def validation_batches(
-    ids: np.ndarray, block_size: int, batch_size: int, tokens: int = 0
+    ids: np.ndarray, block_size: int, batch_size: int, batches: int = 0
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Inputs and targets, side by side, that predict each token of the shard once (all but the very first).
 
-    With `tokens`, only that many (rounded up to whole windows), spread evenly: the same ones at every call, so that
-    two evaluations differ by the model alone.
+    With `batches`, only that many, their windows spread evenly: the same ones at every call, so that two evaluations
+    differ by the model alone.
     """
     starts = np.arange(0, len(ids) - 1, block_size)
-    if tokens and len(starts) > (wanted := math.ceil(tokens / block_size)):
+    if batches and len(starts) > (wanted := batches * batch_size):
         starts = starts[np.linspace(0, len(starts) - 2, wanted).round().astype(int)]  # not the last, shorter one
     whole = starts[starts + block_size < len(ids)]
     groups = [whole[i : i + batch_size] for i in range(0, len(whole), batch_size)]
@@ -93,12 +114,12 @@ def validation_batches(
 
 
 @torch.no_grad()
-def evaluate(model: GPT, ids: np.ndarray, machine: hardware.Hardware, batch_size: int, tokens: int = 0) -> float:
+def evaluate(model: GPT, ids: np.ndarray, machine: hardware.Hardware, batch_size: int, batches: int = 0) -> float:
     """Mean loss over the shard, or over a fixed part of it, in nats per token; no dropout, no chance."""
     was_training = model.training
     model.eval()
     total, count = 0.0, 0
-    for x, y in validation_batches(ids, model.config.block_size, batch_size, tokens):
+    for x, y in validation_batches(ids, model.config.block_size, batch_size, batches):
         with hardware.autocast(machine):
             loss = model(x.to(machine.device), y.to(machine.device))[1]
         total += loss.item() * y.numel()
@@ -144,8 +165,52 @@ def make_optimizer(model: torch.nn.Module, recipe: Recipe) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas, fused=True)
 
 
+@torch.no_grad()
+def check_parity(model: GPT, idx: torch.Tensor, machine: hardware.Hardware) -> dict[str, float | str]:
+    """Whether the machine's device, in the dtype it computes in, gives the logits of float32 on the CPU.
+
+    Worth asking before anything is trained there: a wrong kernel trains, too, only worse.
+
+    Args:
+        idx: (B, T) int64 token ids on the CPU.
+
+    Returns:
+        device, dtype, the largest difference of two logits, and the standard deviation of all logits.
+
+    Raises:
+        AssertionError: the difference is more than PARITY allows.
+    """
+    there = copy.deepcopy(model).to(machine.device).eval()
+    with hardware.autocast(machine):
+        ours = there(idx.to(machine.device))[0].float().cpu()  # (B, T, V)
+    reference = copy.deepcopy(model).cpu().float().eval()(idx)[0]
+    largest, spread = (ours - reference).abs().max().item(), reference.std().item()
+    if not largest <= PARITY[machine.dtype] * spread:
+        raise AssertionError(
+            f"logits in {machine.dtype} on {machine.device} are up to {largest:.3g} from those in float32 on the CPU, "
+            f"whose standard deviation is {spread:.3g}; at most {PARITY[machine.dtype]:.1%} of it is rounding. Do not "
+            "train here: update driver and torch, or train on the CPU"
+        )
+    return {"device": machine.device, "dtype": machine.dtype, "largest": largest, "spread": spread}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation: after how many steps, and the loss in nats per token."""
+
+    step: int
+    val_loss: float
+
+
 class Trainer:
-    """A model, its optimizer, and where they stand: `step` counts the steps done."""
+    """A model, its optimizer, and where they stand; `checkpoint` keeps all of it.
+
+    Attributes:
+        step: the steps done.
+        losses, norms: of every step, before the step was made: loss in nats per token, gradient norm before clipping.
+        evaluations: what `train` has measured on the validation shard.
+        seconds: that the steps took, those of earlier processes included.
+    """
 
     def __init__(self, model: GPT, ids: np.ndarray, recipe: Recipe, machine: hardware.Hardware):
         self.model = model.to(machine.device).train()
@@ -154,119 +219,122 @@ class Trainer:
         self.machine = machine
         self.optimizer = make_optimizer(self.model, recipe)
         self.step = 0
+        self.losses: list[float] = []
+        self.norms: list[float] = []
+        self.evaluations: list[Evaluation] = []
+        self.seconds = 0.0
 
     def advance(self) -> tuple[float, float]:
         """One step; returns the loss before it (nats per token) and the norm of the gradient before clipping.
 
         Raises:
-            NonFiniteLoss: before the weights are touched, so they are still those of the last good step.
+            NonFiniteLoss: before the weights are touched.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.recipe, self.step)
         torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)  # dropout's chance belongs to the step, too
         x, y = batch(self.ids, self.recipe, self.step, self.model.config.block_size)
-        with hardware.autocast(self.machine):
-            loss = self.model(x.to(self.machine.device), y.to(self.machine.device))[1]  # the logits can go
-        self._check(loss.item(), "loss")
-        loss.backward()
+        total, parts = 0.0, self.recipe.accumulate
+        for part_x, part_y in zip(x.chunk(parts), y.chunk(parts), strict=True):
+            with hardware.autocast(self.machine):
+                loss = self.model(part_x.to(self.machine.device), part_y.to(self.machine.device))[1]
+            total += loss.item() / parts
+            self._check(total, "loss")
+            (loss / parts).backward()  # gradients add up: parts of equal size give that of the whole batch
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.max_norm).item()
         self._check(norm, "norm of the gradient")
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)  # here, so that gradients and activations never share the peak
         self.step += 1
-        return loss.item(), norm
+        self.losses.append(total)
+        self.norms.append(norm)
+        return total, norm
 
     def _check(self, value: float, what: str) -> None:
         if not math.isfinite(value):
             self.optimizer.zero_grad(set_to_none=True)
             rate = learning_rate(self.recipe, self.step)
             raise NonFiniteLoss(
-                f"the {what} is {value} at step {self.step}, learning rate {rate:.2g}; the weights are still those of "
-                "the last good step. Lower learning_rate, or look at this step's batch"
+                f"the {what} is {value} at step {self.step}, learning rate {rate:.2g}; this step changed nothing. "
+                "Lower learning_rate, or look at this step's batch"
             )
 
 
 def train(
-    trainer: Trainer, val_ids: np.ndarray, report: Callable[..., None], watch=None, look: Callable | None = None
-) -> float:
-    """Train to the recipe's last step; returns the seconds of the steps alone.
+    trainer: Trainer,
+    val_ids: np.ndarray,
+    report: Callable[..., None] | None = None,
+    watch=None,
+    look: Callable[[Trainer], None] | None = None,
+    save: Callable[[Trainer], Path] | None = None,
+) -> None:
+    """Train from where the trainer stands to the recipe's last step.
 
-    Calls ``report(step, train_loss=, val_loss=, gradient_norm=, tokens_per_second=)`` at the start (the untrained
-    model; no speed yet, so tokens_per_second is None), every eval_interval steps and at the end. train_loss and
-    gradient_norm are means over the steps since the last report.
+    Evaluates at the start (the untrained model), every eval_interval steps and at the end.
 
     Args:
-        watch: a journal.Watch, told every step and every evaluation.
+        report: called as ``report(step, train_loss=, val_loss=, gradient_norm=, tokens_per_second=)`` after every
+            evaluation. train_loss and gradient_norm are means over the steps since the one before; at the start,
+            train_loss is that of the first batch, and there is neither a norm nor a speed (None).
+        watch: a journal.Watch, told every step, evaluation and checkpoint.
         look: called with the trainer before the first step and after every one, to ask what the model predicts by then.
-    """
-    recipe, model = trainer.recipe, trainer.model
-    tokens = recipe.batch_size * model.config.block_size
-
-    def validate() -> float:
-        return evaluate(model, val_ids, trainer.machine, recipe.batch_size, recipe.eval_tokens)
-
-    x, y = batch(trainer.ids, recipe, trainer.step, model.config.block_size)
-    with torch.no_grad(), hardware.autocast(trainer.machine):
-        first = model(x.to(trainer.machine.device), y.to(trainer.machine.device))[1].item()
-    val_loss = validate()
-    if watch:
-        watch.evaluation(trainer.step, val_loss=val_loss)
-    report(trainer.step, train_loss=first, val_loss=val_loss, gradient_norm=None, tokens_per_second=None)
-    if look:
-        look(trainer)
-    seconds, since = 0.0, []
-    while trainer.step < recipe.max_iters:
-        if watch:
-            watch.mark()
-        rate, started = learning_rate(recipe, trainer.step), time.perf_counter()
-        loss, norm = trainer.advance()  # .item() inside waits for the device, so the clock sees finished work
-        since.append((loss, norm, time.perf_counter() - started))
-        if watch:
-            watch.step(trainer.step, loss, gradient_norm=norm, learning_rate=rate)
-        if look:
-            look(trainer)
-        if trainer.step % recipe.eval_interval == 0 or trainer.step == recipe.max_iters:
-            losses, norms, times = zip(*since, strict=True)
-            if watch:
-                watch.mark()
-            val_loss = validate()
-            if watch:
-                watch.evaluation(trainer.step, val_loss=val_loss)
-            report(
-                trainer.step,
-                train_loss=sum(losses) / len(losses),
-                val_loss=val_loss,
-                gradient_norm=sum(norms) / len(norms),
-                tokens_per_second=tokens * len(since) / sum(times),
-            )
-            seconds, since = seconds + sum(times), []
-    return seconds
-
-
-def save_checkpoint(trainer: Trainer, folder: Path, profile: str, **facts) -> dict:
-    """Write model, recipe and step into `folder`, closed by a manifest with `facts`; returns the manifest.
-
-    The old manifest goes first: a folder that was only half replaced is one that nothing will read.
-    """
-    (folder / "manifest.json").unlink(missing_ok=True)
-    trainer.model.save(folder)
-    paths.write_json(folder / "state.json", {"step": trainer.step, "recipe": asdict(trainer.recipe)})
-    return paths.write_manifest(folder, "03_gpt", profile, **facts)
-
-
-def load_checkpoint(folder: Path, profile: str, tokenizer: Tokenizer) -> GPT:
-    """The model that `save_checkpoint` kept, for use with `tokenizer`.
+        save: keeps a checkpoint and returns its place; called after every evaluation but the first.
 
     Raises:
-        MissingArtifact: unfinished, changed since it was made, or made with another profile.
-        ValueError: weights that do not fit the configuration, or a tokenizer that is not the model's.
+        NonFiniteLoss: as `Trainer.advance`, or the validation loss is no number; says which checkpoint is the last.
     """
-    manifest = paths.read_manifest(folder, "03_gpt", profile)
-    where = paths.relative(folder)
-    tokenizer.check_hash(manifest.get("tokenizer_hash", ""), f"the weights in {where}")
-    model = GPT.load(folder)
-    if model.config.vocab_size < tokenizer.vocab_size:
-        raise ValueError(
-            f"the model in {where} knows {model.config.vocab_size} ids, the tokenizer has {tokenizer.vocab_size}"
+    recipe, place, since = trainer.recipe, None, []
+    try:
+        if trainer.step == 0:
+            _evaluate_and_tell(trainer, val_ids, report, watch, since)
+        if look:
+            look(trainer)
+        while trainer.step < recipe.max_iters:
+            if watch:
+                watch.mark()
+            rate, started = learning_rate(recipe, trainer.step), time.perf_counter()
+            loss, norm = trainer.advance()  # .item() inside waits for the device, so the clock sees finished work
+            since.append(time.perf_counter() - started)
+            trainer.seconds += since[-1]
+            if watch:
+                watch.step(trainer.step, loss, gradient_norm=norm, learning_rate=rate)
+            if look:
+                look(trainer)
+            if trainer.step % recipe.eval_interval == 0 or trainer.step == recipe.max_iters:
+                _evaluate_and_tell(trainer, val_ids, report, watch, since)
+                since = []
+                if save:
+                    place = save(trainer)
+                    if watch:
+                        watch.checkpoint(trainer.step, place)
+    except NonFiniteLoss as error:
+        kept = f"the last good checkpoint is {paths.relative(place)}" if place else "no checkpoint was kept"
+        raise NonFiniteLoss(f"{error}; {kept}") from error
+
+
+def _evaluate_and_tell(trainer: Trainer, val_ids: np.ndarray, report, watch, since: list[float]) -> None:
+    """One evaluation of `train`; `since` are the seconds of the steps of this process after the one before."""
+    recipe, model, machine = trainer.recipe, trainer.model, trainer.machine
+    before = trainer.evaluations[-1].step if trainer.evaluations else 0
+    losses, norms = trainer.losses[before:], trainer.norms[before:]
+    if watch:
+        watch.mark()
+    if not losses:
+        x, y = batch(trainer.ids, recipe, trainer.step, model.config.block_size)
+        with torch.no_grad(), hardware.autocast(machine):
+            losses = [model(x.to(machine.device), y.to(machine.device))[1].item()]
+    val_loss = evaluate(model, val_ids, machine, recipe.batch_size, recipe.eval_batches)
+    if not math.isfinite(val_loss):
+        raise NonFiniteLoss(f"the validation loss is {val_loss} after step {trainer.step}; lower learning_rate")
+    trainer.evaluations.append(Evaluation(trainer.step, val_loss))
+    if watch:
+        watch.evaluation(trainer.step, val_loss=val_loss)
+    if report:
+        tokens = recipe.batch_size * model.config.block_size
+        report(
+            trainer.step,
+            train_loss=sum(losses) / len(losses),
+            val_loss=val_loss,
+            gradient_norm=sum(norms) / len(norms) if norms else None,
+            tokens_per_second=tokens * len(since) / sum(since) if since else None,
         )
-    return model

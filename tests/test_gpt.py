@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from helpers import budget
-from helpers.gpt import GPT, CausalSelfAttention, GPTConfig
+from helpers.gpt import GPT, CausalSelfAttention, GPTConfig, KVCache, generate, probabilities, save_for_transformers
 
 SMALL = GPTConfig(vocab_size=61, block_size=16, n_layer=2, n_head=4, n_embd=32)
 
@@ -106,7 +106,7 @@ def test_generation_continues_the_prompt_the_same_way_for_the_same_seed():
     model, prompt = model_of().train(), torch.tensor([[1, 2, 3]])
 
     def sample(seed, **how):
-        return model.generate(prompt, 30, generator=torch.Generator().manual_seed(seed), **how)
+        return generate(model, prompt, 30, generator=torch.Generator().manual_seed(seed), **how)
 
     assert sample(0).shape == (1, 33)  # longer than block_size 16
     assert torch.equal(sample(0)[:, :3], prompt)
@@ -121,14 +121,146 @@ def test_top_k_never_leaves_the_k_likeliest():
     with torch.no_grad():
         allowed = set(model(prompt)[0][0, -1].topk(3).indices.tolist())
     chance = torch.Generator().manual_seed(0)
-    seen = {model.generate(prompt, 1, top_k=3, generator=chance)[0, -1].item() for _ in range(60)}
+    seen = {generate(model, prompt, 1, top_k=3, generator=chance)[0, -1].item() for _ in range(60)}
     assert seen == allowed
 
 
-@pytest.mark.parametrize("how", [{"temperature": -1}, {"top_k": 0}])
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"temperature": -1},
+        {"temperature": math.nan},
+        {"top_k": 0},
+        {"top_p": 0},
+        {"top_p": 1.1},
+        {"max_new_tokens": -1},
+    ],
+)
 def test_impossible_sampling_is_refused(how):
     with pytest.raises(ValueError, match=next(iter(how))):
-        model_of().generate(torch.zeros(1, 1, dtype=torch.long), 1, **how)
+        generate(model_of(), torch.zeros(1, 1, dtype=torch.long), **{"max_new_tokens": 1, **how})
+
+
+def test_an_empty_prompt_is_refused():
+    with pytest.raises(ValueError, match="the prompt is empty"):
+        generate(model_of(), torch.zeros(1, 0, dtype=torch.long), 1)
+
+
+def test_temperature_top_k_and_top_p_by_hand():
+    logits = torch.log(torch.tensor([[0.1, 0.4, 0.2, 0.3]]))
+    torch.testing.assert_close(probabilities(logits), torch.tensor([[0.1, 0.4, 0.2, 0.3]]))
+    torch.testing.assert_close(probabilities(logits, temperature=0.5), torch.tensor([[0.01, 0.16, 0.04, 0.09]]) / 0.3)
+    torch.testing.assert_close(probabilities(logits, top_k=2), torch.tensor([[0, 4 / 7, 0, 3 / 7]]))
+    torch.testing.assert_close(probabilities(logits, top_p=0.5), torch.tensor([[0, 4 / 7, 0, 3 / 7]]))  # 0.4 is too few
+    torch.testing.assert_close(probabilities(logits, top_p=0.4), torch.tensor([[0.0, 1, 0, 0]]))  # and here enough
+    torch.testing.assert_close(probabilities(logits, top_k=3, top_p=0.7), torch.tensor([[0, 4 / 7, 0, 3 / 7]]))
+    assert probabilities(logits, temperature=1e-30).tolist() == [[0, 1, 0, 0]]  # no overflow on the way to 0
+    assert probabilities(logits, temperature=0).tolist() == [[0, 1, 0, 0]]
+
+
+def test_top_p_equals_that_of_transformers():
+    from transformers import TopPLogitsWarper
+
+    logits = torch.randn(20, 300, generator=torch.Generator().manual_seed(0)) * 3
+    for p in (0.05, 0.5, 0.9, 0.999):
+        torch.testing.assert_close(probabilities(logits, top_p=p), TopPLogitsWarper(p)(None, logits).softmax(-1))
+
+
+def test_drawing_follows_the_probabilities():
+    from scipy.stats import chisquare
+
+    model, n = model_of(), 4000
+    model.tokens.weight.data *= 30  # untrained logits are nearly equal; these are not
+    prompt = torch.zeros(n, 1, dtype=torch.long)
+    drawn = generate(model, prompt, 1, top_k=5, temperature=1.5, generator=torch.Generator().manual_seed(0))[:, 1]
+    with torch.no_grad():
+        p = probabilities(model(prompt[:1])[0][:, -1], temperature=1.5, top_k=5)[0]
+    assert set(drawn.tolist()) <= set(p.nonzero().flatten().tolist())
+    kept = p > 0
+    assert chisquare(torch.bincount(drawn, minlength=61)[kept], (n * p.double() / p.double().sum())[kept]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("prompt", [1, 5, 16])
+def test_the_cache_changes_no_logit(prompt):
+    model, idx = model_of(), torch.randint(61, (3, 16), generator=torch.Generator().manual_seed(1))
+    cache = KVCache(SMALL, 3)
+    with torch.no_grad():
+        whole = model(idx)[0]
+        parts = [model(idx[:, :prompt], cache=cache)[0]]
+        parts += [model(idx[:, [t]], cache=cache)[0] for t in range(prompt, 16)]
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole)
+    assert cache.length == 16
+    with pytest.raises(ValueError, match="17 tokens are longer than block_size 16"):
+        model(idx[:, :1], cache=cache)
+
+
+@pytest.mark.parametrize("how", [{"temperature": 0}, {"temperature": 0.9, "top_p": 0.9}])
+def test_generation_with_the_cache_equals_generation_without(how):
+    """Also beyond block_size 16, where the window moves."""
+    model, prompt = model_of(), torch.tensor([[1, 2, 3], [9, 8, 7]])
+    model.tokens.weight.data *= 30
+    with_and_without = [
+        generate(model, prompt, 40, cache=cache, generator=torch.Generator().manual_seed(0), **how)
+        for cache in (True, False)
+    ]
+    assert with_and_without[0].shape == (2, 43)
+    assert torch.equal(*with_and_without)
+
+
+def test_several_tokens_cannot_follow_others_in_the_cache():
+    model, cache = model_of(), KVCache(SMALL, 1)
+    with torch.no_grad():
+        model(torch.zeros(1, 2, dtype=torch.long), cache=cache)
+    with pytest.raises(ValueError, match="2 tokens at once after 2"):
+        model(torch.zeros(1, 2, dtype=torch.long), cache=cache)
+
+
+def test_the_cache_takes_the_memory_that_was_planned():
+    cache = KVCache(SMALL, 3)
+    assert cache.keys.nbytes + cache.values.nbytes == budget.kv_cache(SMALL, 3, 16, "float32")
+
+
+def test_generation_ends_when_every_row_has_drawn_the_stop_id():
+    model, prompt = model_of(), torch.tensor([[1], [2]])
+    free = generate(model, prompt, 10, temperature=0)
+    stop = free[0, 3].item()
+    stopped = generate(model, prompt[:1], 10, temperature=0, stop=stop)
+    assert torch.equal(stopped[0], free[0, : stopped.shape[1]]) and stopped[0, -1] == stop
+    assert (stopped[0, 1:-1] != stop).all()
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_transformers_gives_the_same_logits(tmp_path, dropout):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from helpers import bpe
+
+    tokenizer = bpe.train(["low lower lowest new newer newest"] * 3, vocab_size=265)
+    config = GPTConfig(vocab_size=tokenizer.vocab_size, block_size=24, n_layer=3, n_head=2, n_embd=32, dropout=dropout)
+    model = model_of(config)
+    for p in model.parameters():  # norms, too, differ from where they start
+        p.data += 0.05 * torch.randn_like(p)
+    save_for_transformers(model, tokenizer, tmp_path)
+    other, its_tokenizer = AutoModelForCausalLM.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)
+    text = "the newest lower low"
+    ids = tokenizer.encode_document(text)
+    assert its_tokenizer(text)["input_ids"] == ids
+    idx = torch.tensor([ids])
+    with torch.no_grad():
+        torch.testing.assert_close(other.eval()(idx).logits, model(idx)[0], atol=1e-5, rtol=1e-5)
+    ours = generate(model, idx[:, :4], 12, temperature=0)
+    theirs = other.generate(idx[:, :4], max_new_tokens=12, do_sample=False, eos_token_id=None, pad_token_id=0)
+    assert torch.equal(ours, theirs)
+    assert other.num_parameters() == sum(p.numel() for p in model.parameters()) + sum(
+        p.numel() for name, p in other.named_parameters() if name.endswith("bias")
+    )
+
+
+def test_a_tokenizer_with_more_ids_than_the_model_is_not_exported(tmp_path):
+    from helpers import bpe
+
+    with pytest.raises(ValueError, match="has 258 ids, the model knows 61"):
+        save_for_transformers(model_of(), bpe.Tokenizer([]), tmp_path)
 
 
 def test_a_checkpoint_gives_equal_logits(tmp_path):

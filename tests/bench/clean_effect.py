@@ -22,7 +22,7 @@ from helpers.journal.markdown import number
 SEEDS = (1, 2, 3, 4, 5)
 MODEL = {"n_layer": 2, "n_head": 4, "n_embd": 128, "block_size": 128, "dropout": 0.0}
 RECIPE = {"max_iters": 400, "batch_size": 16, "learning_rate": 3e-3, "eval_interval": 400}
-EVAL_BYTES = 65_536  # of each kind's validation text
+EVAL_BATCHES = 32  # of each kind's validation text: 65,536 bytes
 BETWEEN = 0  # the byte between two documents; no clean text holds it
 
 
@@ -108,7 +108,7 @@ def one(ids: np.ndarray, val: dict[str, np.ndarray], seed: int, machine) -> dict
     for _ in range(recipe.max_iters):
         trainer.advance()
     bits = {
-        kind: training.evaluate(trainer.model, shard, machine, 16, EVAL_BYTES) / math.log(2)
+        kind: training.evaluate(trainer.model, shard, machine, RECIPE["batch_size"], EVAL_BATCHES) / math.log(2)
         for kind, shard in val.items()
     }
     size = sum(map(len, val.values()))

@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
     manifest = paths.read_manifest(paths.artifacts("corpus"), "01_mrclean", settings.name)
     config = {**vars(settings.gpt), "operations": OPERATIONS, "val_characters": VAL_CHARACTERS, "seeds": len(SEEDS)}
     config["vocabularies"] = list(VOCABULARIES)
-    for unused in ("max_iters", "eval_interval", "eval_tokens"):
+    for unused in ("max_iters", "eval_interval", "eval_batches"):
         del config[unused]
     run = journal.start("bench_vocabulary", config=config, data_hash=manifest["hash"][:16])
     run.predict("best_vocabulary", 2048, unit="ids")

@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .paths import read_json, relative, write_atomic, write_json
+from ..paths import read_json, relative, write_atomic, write_json
 
 
 @dataclass(frozen=True)
@@ -70,11 +70,14 @@ class CausalSelfAttention(nn.Module):
         self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)
         self.out = nn.Linear(config.n_embd, config.n_embd, bias=False)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, past=None) -> torch.Tensor:
         B, T, C = x.shape
         heads = self.qkv(x).view(B, T, 3, self.n_head, C // self.n_head)  # (B, T, 3, H, C/H)
         q, k, v = heads.permute(2, 0, 3, 1, 4)  # each (B, H, T, C/H)
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)  # (B, H, T, C/H)
+        if past is not None:
+            k, v = past(k, v)  # (B, H, earlier + T, C/H)
+        # A single new token may look at everything there is; several must not look ahead of themselves.
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=T > 1)  # (B, H, T, C/H)
         return self.out(y.transpose(1, 2).reshape(B, T, C))  # (B, T, C)
 
 
@@ -99,8 +102,8 @@ class Block(nn.Module):
         self.mlp = MLP(config)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = x + self.dropout(self.attention(self.norm1(x)))  # (B, T, C)
+    def forward(self, x: torch.Tensor, past=None) -> torch.Tensor:
+        x = x + self.dropout(self.attention(self.norm1(x), past))  # (B, T, C)
         return x + self.dropout(self.mlp(self.norm2(x)))  # (B, T, C)
 
 
@@ -118,23 +121,25 @@ class GPT(nn.Module):
                 summed = name.endswith(("attention.out.weight", "mlp.down.weight"))
                 nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * config.n_layer) if summed else 0.02)
 
-    def forward(self, idx: torch.Tensor, targets: torch.Tensor | None = None):
+    def forward(self, idx: torch.Tensor, targets: torch.Tensor | None = None, cache=None):
         """Logits for the token after each position, and their mean cross-entropy.
 
         Args:
-            idx: (B, T) int64 token ids, T at most block_size.
+            idx: (B, T) int64 token ids; with those in the cache at most block_size.
             targets: (B, T) int64 ids of the tokens that really came next.
+            cache: a `generate.KVCache` that holds what came before `idx`, and keeps what `idx` adds.
 
         Returns:
             logits (B, T, V), and the loss in nats per token (None without targets).
         """
-        T = idx.shape[1]
-        if T > self.config.block_size:
-            raise ValueError(f"{T} tokens are longer than block_size {self.config.block_size}; cut the context")
-        x = self.tokens(idx) + self.positions.weight[:T]  # (B, T, C)
+        T, start = idx.shape[1], cache.length if cache else 0
+        if start + T > self.config.block_size:
+            raise ValueError(f"{start + T} tokens are longer than block_size {self.config.block_size}; cut the context")
+        x = self.tokens(idx) + self.positions.weight[start : start + T]  # (B, T, C)
         x = self.dropout(x)
-        for block in self.blocks:
-            x = block(x)  # (B, T, C)
+        pasts = cache.extend(T) if cache else [None] * self.config.n_layer
+        for block, past in zip(self.blocks, pasts, strict=True):
+            x = block(x, past)  # (B, T, C)
         logits = F.linear(self.norm(x), self.tokens.weight)  # (B, T, V)
         if targets is None:
             return logits, None
@@ -157,32 +162,6 @@ class GPT(nn.Module):
         if sum(groups.values()) != total:
             raise AssertionError(f"the groups add up to {sum(groups.values()):,}, the model has {total:,} parameters")
         return groups
-
-    @torch.no_grad()
-    def generate(self, idx: torch.Tensor, max_new_tokens: int, temperature=1.0, top_k=None, generator=None):
-        """Continue `idx` (B, T) by sampling one token at a time; returns (B, T + max_new_tokens).
-
-        temperature 0 takes the likeliest token; `top_k` samples among the k likeliest only. Only the last
-        block_size tokens are seen.
-        """
-        if temperature < 0:
-            raise ValueError(f"temperature is {temperature}; it must be 0 (always the likeliest token) or more")
-        if top_k is not None and top_k < 1:
-            raise ValueError(f"top_k is {top_k}; it must be at least 1")
-        was_training = self.training
-        self.eval()
-        for _ in range(max_new_tokens):
-            logits = self(idx[:, -self.config.block_size :])[0][:, -1].float()  # (B, V)
-            if temperature == 0:
-                following = logits.argmax(-1, keepdim=True)  # (B, 1)
-            else:
-                if top_k is not None:
-                    kept = logits.topk(min(top_k, logits.shape[-1])).values  # (B, k), largest first
-                    logits = logits.masked_fill(logits < kept[:, [-1]], -math.inf)
-                following = torch.multinomial(F.softmax(logits / temperature, -1), 1, generator=generator)  # (B, 1)
-            idx = torch.cat([idx, following], dim=1)
-        self.train(was_training)
-        return idx
 
     def save(self, folder: Path) -> None:
         """Write ``model.safetensors`` and ``config.json`` into `folder`, each whole or not at all."""

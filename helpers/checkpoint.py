@@ -1,0 +1,178 @@
+"""Checkpoints of a training: everything that going on exactly needs, each whole or not at all.
+
+    <folder>/step-000500/  model.safetensors    the weights
+                           config.json          the model's shape
+                           trainer.safetensors  the optimizer's state, loss and gradient norm of every step
+                           state.json           step, recipe, evaluations
+                           manifest.json        what it belongs to: tokenizer, data; and the hash of every file
+
+Chance needs no state of its own: batch and dropout of a step follow from (seed, step), and so does the learning rate.
+The last two are kept, and the one with the lowest validation loss. No pickle: a file cannot run code when it is opened.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from . import paths
+from .bpe import Tokenizer
+from .gpt import GPT
+from .training import Evaluation, Trainer
+
+KEPT = 2
+
+
+class Mismatch(ValueError):
+    """A checkpoint that belongs to something else; the message names every difference."""
+
+
+def found(folder: Path) -> list[Path]:
+    """The finished checkpoints in `folder`, the oldest first."""
+    places = (path.parent for path in Path(folder).glob("step-*/manifest.json"))
+    return sorted(places, key=lambda place: int(place.name.removeprefix("step-")))
+
+
+def last(folder: Path) -> Path:
+    """The newest one.
+
+    Raises:
+        MissingArtifact: there is none.
+    """
+    every = found(folder)
+    if not every:
+        raise paths.MissingArtifact(
+            f"{paths.relative(folder)} holds no checkpoint; train first: notebooks/03_gpt.ipynb, or "
+            "python -m helpers.gpt train --text FILE"
+        )
+    return every[-1]
+
+
+def best(folder: Path) -> Path:
+    """The one with the lowest validation loss, the earliest of equals; the newest where none was evaluated."""
+    newest = last(folder)
+    losses = {path: _manifest(path).get("val_loss") for path in found(folder)}
+    known = {path: loss for path, loss in losses.items() if loss is not None}
+    return min(known, key=known.get) if known else newest
+
+
+def save(trainer: Trainer, folder: Path, made_by: str, profile: str, **facts) -> Path:
+    """Write a checkpoint of `trainer` into `folder`, then drop those that are no longer kept; returns its place.
+
+    It is written under a hidden name and renamed when the disk has all of it: a process that is killed in between
+    leaves nothing that could be taken for a checkpoint.
+
+    Args:
+        facts: what it belongs to, such as tokenizer_hash and data_hash; `restore` insists on the same.
+    """
+    from safetensors.torch import save as to_bytes
+
+    folder = Path(folder)
+    place, part = folder / f"step-{trainer.step:06d}", folder / f".step-{trainer.step:06d}.part"
+    for stale in folder.glob(".step-*.part"):  # of a process that was killed
+        shutil.rmtree(stale)
+    part.mkdir(parents=True)
+    trainer.model.save(part)
+    tensors = {f"optimizer.{name}.{key}": value.cpu().contiguous() for name, key, value in _optimizer_state(trainer)}
+    for name in ("losses", "norms"):
+        tensors[name] = torch.tensor(getattr(trainer, name), dtype=torch.float64)
+    paths.write_atomic(part / "trainer.safetensors", to_bytes(tensors))
+    evaluations = [asdict(evaluation) for evaluation in trainer.evaluations]
+    state = {"step": trainer.step, "seconds": trainer.seconds, "recipe": asdict(trainer.recipe)}
+    paths.write_json(part / "state.json", {**state, "evaluations": evaluations})
+    val_loss = {e.step: e.val_loss for e in trainer.evaluations}.get(trainer.step)
+    paths.write_manifest(part, made_by, profile, **facts, step=trainer.step, val_loss=val_loss)
+    if place.exists():  # an equal one: the same step of the same training
+        shutil.rmtree(place)
+    os.replace(part, place)
+    _drop(folder)
+    return place
+
+
+def restore(trainer: Trainer, place: Path, made_by: str, profile: str, **facts) -> None:
+    """Put `trainer`, freshly made, where the checkpoint in `place` stood: the next step is what it would have been.
+
+    Raises:
+        MissingArtifact: it is unfinished, changed since it was made, or made with another profile.
+        Mismatch: it belongs to another model, recipe, tokenizer or data; every difference is named.
+    """
+    from safetensors.torch import load_file
+
+    manifest = paths.read_manifest(place, made_by, profile)
+    state = paths.read_json(place / "state.json")
+    wanted = {**facts, **asdict(trainer.model.config), **asdict(trainer.recipe)}
+    recipe = {**state["recipe"], "betas": tuple(state["recipe"]["betas"])}
+    have = {**{name: manifest.get(name) for name in facts}, **paths.read_json(place / "config.json"), **recipe}
+    differing = [
+        f"{name} is {_short(have.get(name))} there and {_short(wanted.get(name))} here"
+        for name in sorted({*wanted, *have})
+        if have.get(name) != wanted.get(name)
+    ]
+    if differing:
+        raise Mismatch(f"{paths.relative(place)} does not belong to this training: {'; '.join(differing)}")
+    trainer.model.load_state_dict(GPT.load(place).state_dict())
+    tensors = load_file(place / "trainer.safetensors")
+    trainer.losses, trainer.norms = tensors.pop("losses").tolist(), tensors.pop("norms").tolist()
+    _set_optimizer_state(trainer, tensors)
+    trainer.evaluations = [Evaluation(**evaluation) for evaluation in state["evaluations"]]
+    trainer.step, trainer.seconds = state["step"], state["seconds"]
+
+
+def load(place: Path, made_by: str, profile: str, tokenizer: Tokenizer) -> GPT:
+    """The model of a checkpoint, for use with `tokenizer`.
+
+    Raises:
+        MissingArtifact: unfinished, changed since it was made, or made with another profile.
+        ValueError: weights that do not fit the configuration, or a tokenizer that is not the model's.
+    """
+    manifest = paths.read_manifest(place, made_by, profile)
+    where = paths.relative(place)
+    tokenizer.check_hash(manifest.get("tokenizer_hash", ""), f"the weights in {where}")
+    model = GPT.load(place)
+    if model.config.vocab_size < tokenizer.vocab_size:
+        raise ValueError(
+            f"the model in {where} knows {model.config.vocab_size} ids, the tokenizer has {tokenizer.vocab_size}"
+        )
+    return model
+
+
+def _manifest(place: Path) -> dict:
+    return paths.read_json(place / "manifest.json")
+
+
+def _drop(folder: Path) -> None:
+    """Remove all but the last two and the best."""
+    every = found(folder)
+    for place in {*every} - {*every[-KEPT:], best(folder)}:
+        (place / "manifest.json").unlink()  # from here on it is no checkpoint, even if the rest stays
+        shutil.rmtree(place)
+
+
+def _names(trainer: Trainer) -> list[str]:
+    """Names of the parameters, in the order in which the optimizer numbers them."""
+    names = {id(parameter): name for name, parameter in trainer.model.named_parameters()}
+    return [names[id(p)] for group in trainer.optimizer.param_groups for p in group["params"]]
+
+
+def _optimizer_state(trainer: Trainer) -> list[tuple[str, str, torch.Tensor]]:
+    state, names = trainer.optimizer.state_dict()["state"], _names(trainer)
+    return [(names[i], key, value) for i, values in state.items() for key, value in values.items()]
+
+
+def _set_optimizer_state(trainer: Trainer, tensors: dict[str, torch.Tensor]) -> None:
+    places = {name: i for i, name in enumerate(_names(trainer))}
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for full, value in tensors.items():
+        name, _, key = full.removeprefix("optimizer.").rpartition(".")
+        state.setdefault(places[name], {})[key] = value
+    # The groups' settings follow from the recipe, and the recipes are equal.
+    trainer.optimizer.load_state_dict({**trainer.optimizer.state_dict(), "state": state})
+
+
+def _short(value) -> str:
+    """A hash by its beginning, anything else in full."""
+    return value[:12] if isinstance(value, str) and len(value) == 64 else repr(value)

@@ -1,0 +1,24 @@
+"""A GPT: the model, text from it, and the same model for other libraries.
+
+model = gpt.GPT(gpt.GPTConfig(vocab_size=2048, block_size=128, n_layer=2, n_head=4, n_embd=160))
+logits, loss = model(idx, targets)
+gpt.generate(model, idx, 100, temperature=0.8, top_p=0.95)
+gpt.save_for_transformers(model, tokenizer, "my-model")
+"""
+
+from .export import save_for_transformers, to_transformers
+from .generate import KVCache, generate, probabilities
+from .model import GPT, MLP, Block, CausalSelfAttention, GPTConfig
+
+__all__ = [
+    "GPT",
+    "MLP",
+    "Block",
+    "CausalSelfAttention",
+    "GPTConfig",
+    "KVCache",
+    "generate",
+    "probabilities",
+    "save_for_transformers",
+    "to_transformers",
+]
