@@ -24,6 +24,8 @@ class Notebook:
 
     @property
     def path(self):
+        if self.name == TRAINING.name:
+            return ROOT / "helpers" / "gpt" / "__main__.py"
         if self.name.startswith("bench_"):
             return ROOT / "tests" / "bench" / f"{self.name.removeprefix('bench_')}.py"
         return ROOT / "notebooks" / f"{self.name}.ipynb"
@@ -85,12 +87,21 @@ NOTEBOOKS = (
     ),
 )
 
-# Records that no notebook makes: the runner's of the whole course, and those of `make bench`.
+# Records that no notebook makes: the runner's of the whole course, those of `python -m helpers.gpt train`, and those
+# of `make bench`.
 COURSE = Notebook(
     "course",
     "The whole course",
     "Do two commands lead from raw text to a classifier, and how fast?",
     headline=("setup_seconds", "run_seconds", "peak_memory"),
+)
+
+TRAINING = Notebook(
+    "gpt_train",
+    "A GPT on your own text",
+    "What does a GPT learn from this text?",
+    bound="matmul",
+    headline=("val_loss", "val_bits_per_byte"),
 )
 
 BENCHMARKS = (
@@ -101,6 +112,7 @@ BENCHMARKS = (
     Notebook("bench_clean_scale", "How cleaning grows", "What do more workers and more text cost, up to a terabyte?"),
     Notebook("bench_tokenizer", "How fast the tokenizer is", "What do learning and encoding take beside the best?"),
     Notebook("bench_vocabulary", "Which vocabulary", "How many ids serve a small model best, at equal compute?"),
+    Notebook("bench_resume", "Killed and resumed", "Is a training that is killed and goes on the one never stopped?"),
     Notebook("bench_spread", "Spread over seeds", "How far apart are runs that differ in nothing but the seed?"),
 )
 
@@ -108,7 +120,7 @@ BENCHMARKS = (
 def notebook(name: str) -> Notebook:
     """Look a notebook up by its name or number ("03_gpt", "03", "3")."""
     wanted = name.removesuffix(".ipynb").split("/")[-1]
-    for entry in (*NOTEBOOKS, COURSE, *BENCHMARKS):
+    for entry in (*NOTEBOOKS, COURSE, TRAINING, *BENCHMARKS):
         if wanted == entry.name or wanted.zfill(2) == entry.number:
             return entry
     raise ValueError(f"no notebook {name!r}; there are {', '.join(n.name for n in NOTEBOOKS)}")

@@ -70,9 +70,7 @@ def write(
     )
 
 
-def read(
-    folder: Path, split: str, tokenizer: bpe.Tokenizer, made_by: str = MADE_BY
-) -> tuple[np.memmap, np.ndarray]:
+def read(folder: Path, split: str, tokenizer: bpe.Tokenizer, made_by: str = MADE_BY) -> tuple[np.memmap, np.ndarray]:
     """The ids of a split, read-only and not loaded (uint16 or uint32, (tokens,)), and its ends (uint64, (documents,)).
 
     Raises:

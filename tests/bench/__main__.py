@@ -14,6 +14,7 @@ BENCHMARKS = {
     "clean_scale": "how cleaning grows with workers and with the input (seven minutes)",
     "tokenizer": "how fast the tokenizer is, beside tiktoken and Hugging Face tokenizers (three minutes)",
     "vocabulary": "which vocabulary small models do best with, at equal compute (twenty minutes)",
+    "resume": "whether a training that is killed twenty times is the one that never was (five minutes)",
     "spread": "how far apart runs are that differ in nothing but the seed (five runs of a notebook)",
 }
 

@@ -1,0 +1,136 @@
+"""python -m helpers.gpt train --text FILE... · sample --prompt TEXT · export --out DIR
+
+    train    a tokenizer and a GPT on text files of your own; an interrupted one goes on with --resume
+    sample   text from a trained model: the course's, or with --model your own
+    export   the same model for the transformers library
+
+Exit status: 0 all well, 1 stopped before the end (it can go on), 2 wrong usage or input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from .. import paths, profile
+
+COMMAND = "helpers.gpt train"  # made_by of what `train` leaves
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    if options.profile:
+        os.environ["PROFILE"] = options.profile
+    try:
+        profile.load()
+        return options.run(options)
+    except (paths.MissingArtifact, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def train(options: argparse.Namespace) -> int:
+    from .. import own_text
+
+    return own_text.train(options.text, options.out, options.resume, options.steps, options.seed)
+
+
+def sample(options: argparse.Namespace) -> int:
+    import torch
+
+    from . import generate
+
+    model, tokenizer, place = _model(options)
+    start = [] if tokenizer.bos is None else [tokenizer.bos]
+    prompt = torch.tensor([[*start, *tokenizer.encode_text(options.prompt)]])
+    print(f"{paths.shown(place)}, seed {options.seed}", file=sys.stderr)
+    ids = generate(
+        model, prompt, options.tokens, temperature=options.temperature, top_k=options.top_k, top_p=options.top_p,
+        stop=tokenizer.eos, generator=torch.Generator().manual_seed(options.seed),
+    )  # fmt: skip
+    print(tokenizer.decode(i for i in ids[0].tolist() if i not in tokenizer.specials.values()))
+    return 0
+
+
+def export(options: argparse.Namespace) -> int:
+    from . import save_for_transformers
+
+    model, tokenizer, place = _model(options)
+    save_for_transformers(model, tokenizer, options.out)
+    print(
+        f"{paths.shown(place)} is in {options.out}; AutoModelForCausalLM.from_pretrained({str(options.out)!r}) loads it"
+    )
+    return 0
+
+
+def _model(options: argparse.Namespace):
+    """Model, tokenizer and checkpoint: the course's, or those that `train` left in --model."""
+    from .. import bpe, checkpoint
+
+    if options.model:
+        folder, made_by, tokens = options.model / "checkpoints", COMMAND, options.model / "tokenizer"
+        if not options.model.is_dir():
+            raise ValueError(
+                f"there is no folder {options.model}; --model names the --out of python -m helpers.gpt train"
+            )
+    else:
+        folder, made_by, tokens = paths.artifacts("checkpoints", "03_gpt"), "03_gpt", paths.artifacts("tokenizer")
+    place = checkpoint.last(folder) if options.last else checkpoint.best(folder)
+    made_with = paths.read_json(place / "manifest.json")["profile"] if options.model else profile.load().name
+    tokenizer = bpe.load(tokens)
+    return checkpoint.load(place, made_by, made_with, tokenizer).eval(), tokenizer, place
+
+
+def _parser() -> argparse.ArgumentParser:
+    from .. import own_text
+
+    lines = __doc__.splitlines()
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers.gpt",
+        description="\n".join(lines[2:5]),
+        epilog=lines[-1],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="train|sample|export")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--profile", choices=list(profile.PROFILES), help="sizes; laptop unless PROFILE says otherwise")
+    which = argparse.ArgumentParser(add_help=False)
+    which.add_argument(
+        "--model", type=Path, metavar="DIR", help="the --out of a training; without it, the course's model"
+    )
+    which.add_argument("--last", action="store_true", help="the newest checkpoint instead of the best")
+
+    new = commands.add_parser("train", parents=[common], help="train a tokenizer and a GPT on text files of your own")
+    new.add_argument("--text", nargs="+", required=True, type=Path, metavar="FILE", help="UTF-8 text files")
+    new.add_argument("--out", type=Path, default=own_text.OUT, metavar="DIR", help=f"default: {own_text.OUT}")
+    new.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in DIR")
+    new.add_argument("--steps", type=_count, metavar="N", help="training steps; default: the profile's")
+    new.add_argument("--seed", type=_count, default=1337, metavar="N")
+    new.set_defaults(run=train)
+
+    text = commands.add_parser("sample", parents=[common, which], help="text from a trained model")
+    text.add_argument("--prompt", default="", metavar="TEXT", help="what it goes on from; empty: a new document")
+    text.add_argument("--tokens", type=_count, default=200, metavar="N", help="at most so many")
+    text.add_argument("--temperature", type=float, default=0.8, help="0: always the likeliest token")
+    text.add_argument("--top-k", type=int, metavar="K", help="draw among the K likeliest")
+    text.add_argument("--top-p", type=float, metavar="P", help="draw among the fewest that have P of the probability")
+    text.add_argument("--seed", type=_count, default=1337, metavar="N")
+    text.set_defaults(run=sample)
+
+    away = commands.add_parser("export", parents=[common, which], help="the model for the transformers library")
+    away.add_argument("--out", type=Path, required=True, metavar="DIR")
+    away.set_defaults(run=export)
+    return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())
