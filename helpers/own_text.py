@@ -53,6 +53,8 @@ def read(files: list[Path]) -> list[str]:
     texts = []
     for file in files:
         data = file.read_bytes()
+        if not data.strip():
+            raise ValueError(f"{file} is empty; name a file with text")
         try:
             texts.append(data.decode("utf-8-sig").replace("\r\n", "\n"))
         except UnicodeDecodeError as error:
@@ -174,7 +176,7 @@ def _train(files: list[Path], texts: list[str], out: Path, resume: bool, steps: 
     val_loss = training.evaluate(model, val_ids, machine, recipe.batch_size)
     per_byte = training.bits_per_byte(val_loss, len(val_ids) - 1, len(held_out))
     run.log(train_seconds=trainer.seconds - earlier, unit="s", better="lower", kind="timing")
-    run.log(val_loss=val_loss, unit="nats/token", better="lower")
+    run.log(val_loss_all=val_loss, unit="nats/token", better="lower")
     run.log(perplexity=math.exp(val_loss), unit="", better="lower")
     run.log(val_bits_per_byte=per_byte, unit="bits/byte", better="lower")
     run.finish(

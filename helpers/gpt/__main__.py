@@ -16,8 +16,6 @@ from pathlib import Path
 
 from .. import paths, profile
 
-COMMAND = "helpers.gpt train"  # made_by of what `train` leaves
-
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
@@ -67,10 +65,10 @@ def export(options: argparse.Namespace) -> int:
 
 def _model(options: argparse.Namespace):
     """Model, tokenizer and checkpoint: the course's, or those that `train` left in --model."""
-    from .. import bpe, checkpoint
+    from .. import bpe, checkpoint, own_text
 
     if options.model:
-        folder, made_by, tokens = options.model / "checkpoints", COMMAND, options.model / "tokenizer"
+        folder, made_by, tokens = options.model / "checkpoints", own_text.MADE_BY, options.model / "tokenizer"
         if not options.model.is_dir():
             raise ValueError(
                 f"there is no folder {options.model}; --model names the --out of python -m helpers.gpt train"
