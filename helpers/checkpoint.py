@@ -93,6 +93,11 @@ def save(trainer: Trainer, folder: Path, made_by: str, profile: str, **facts) ->
     return place
 
 
+def clear(folder: Path) -> None:
+    """Remove every checkpoint in `folder`, for a training that begins anew."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def restore(trainer: Trainer, place: Path, made_by: str, profile: str, **facts) -> None:
     """Put `trainer`, freshly made, where the checkpoint in `place` stood: the next step is what it would have been.
 
