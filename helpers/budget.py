@@ -15,9 +15,12 @@ import threading
 import time
 from collections.abc import Callable
 
-# Resident over allocated memory on Linux with glibc, measured in fresh processes: 1.18 to 1.37 in five configurations
-# of 150 to 480 MB. Smaller models lie above it (a 7 MB one at 2.5), and so does a process that has done much else.
-ALLOCATOR = 1.3
+# Coefficients of L(N, D) = E + A / N^alpha + B / D^beta, nats a token: (A, B, alpha, beta).
+FITS = {
+    "Hoffmann et al. 2022": (406.4, 410.7, 0.34, 0.28),  # Chinchilla, arXiv:2203.15556, section 3.3
+    "Besiroglu et al. 2024": (482.01, 2085.43, 0.3478, 0.3658),  # Epoch AI's fit to the same runs, arXiv:2404.10102
+}
+FITTED = (44e6, 16e9)  # parameters of the smallest and the largest model behind both fits
 UNITS = (("year", 365 * 86_400), ("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
@@ -45,39 +48,111 @@ def flops_per_token(config) -> int:
     return 6 * n + 12 * config.n_layer * config.n_embd * config.block_size
 
 
-def memory(config, batch_size: int, dtype: str) -> dict[str, int]:
-    """Bytes that training needs at its peak on a CPU, by what they hold.
+def memory(config, batch_size: int, dtype: str, *, flash: bool = True, checkpointing: bool = False) -> dict[str, int]:
+    """Bytes that torch allocates for training, by what they hold, and at the peak.
 
     Weights, their gradients and AdamW's two moments stay in float32; `dtype` ("float32" or "bfloat16") is what
-    autocast computes in. Activations are what the backward pass needs, counted in tests/test_budget.py: per token and
-    block 36 C bytes in bfloat16 and 64 C in float32 (Korthikanti et al., arXiv:2205.05198, count 34 C with 16-bit
-    weights), with no T x T term, because the flash kernel keeps one number per row instead. The logits are held three
-    times over when the loss goes backward, in float32: at a large vocabulary they outweigh everything else.
+    autocast computes in. Activations are what the backward pass needs: per token and block 36 C bytes in bfloat16 and
+    64 C in float32 (Korthikanti et al., arXiv:2205.05198, count 34 C with 16-bit weights). The flash kernel keeps one
+    number per row and head; without it (`flash=False`, torch's math kernel on a CPU) the T x T weights are kept in
+    float32, and so are query, key and value. `checkpointing` (torch.utils.checkpoint around each block) keeps only each
+    block's input, and computes one block at a time again. The logits are held three times over when the loss goes
+    backward, in float32: at a large vocabulary they outweigh everything else.
 
-    "peak" is not the sum: the gradients grow while the activations are being freed. "resident" is what the operating
-    system will show on a CPU: the allocator keeps the holes between freed tensors (ALLOCATOR, measured).
+    "peak" is not the sum: it is the largest of five moments, as the gradients grow while the activations are freed.
+    Every part is counted in tests/test_budget.py; `make bench ARGS=budget` holds the peak against whole trainings.
     """
-    L, C, H = config.n_layer, config.n_embd, config.n_head
-    P, tokens = sum(parameters(config).values()), batch_size * config.block_size
+    L, C, H, T, V = config.n_layer, config.n_embd, config.n_head, config.block_size, config.vocab_size
+    P, tokens = sum(parameters(config).values()), batch_size * T
     width = {"float32": 4, "bfloat16": 2}
     if dtype not in width:
         raise ValueError(f"dtype is {dtype!r}; it must be one of {', '.join(width)}")
     b = width[dtype]
-    block = 8 * C + 14 * b * C + 4 * H + 16  # two residuals in float32; 14 C in dtype; softmax and norm statistics
+    attention = 4 * H if flash else 4 * H * T + 3 * (4 - b) * C
+    block = 8 * C + 14 * b * C + attention + 16  # two residuals in float32; 14 C in dtype; attention's and norms' own
     ends = (4 + b) * C + 8 + 16  # input of the last norm and of the head; its statistics; ids and targets
     if config.dropout:
         block, ends = block + 2 * b * C, ends + 4 * C  # a mask for each
-    copies = b * (12 * L * C * C + config.vocab_size * C) if b < 4 else 0  # the matrices, cast for autocast
+    matrices = 12 * C * C  # of a block
+    cast, cast_head = (b * matrices, b * V * C) if b < 4 else (0, 0)  # the matrices, cast for autocast
+    kept, kept_cast = (4 * C, 0) if checkpointing else (block, cast)  # of every block, until its turn comes
+    logits = tokens * V * 12
+
+    def backward(done: int) -> int:  # with the gradients of the head and of `done` blocks, and one block under way
+        moving = tokens * (4 * C + 4 * b * C) + 4 * 4 * C * C  # gradients of the residual, inside the MLP, of a matrix
+        gradients = 4 * (V * C + done * matrices)
+        return tokens * ((L - 1 - done) * kept + block) + (L - 1 - done) * kept_cast + cast + moving + gradients
+
     sizes = {
         "weights": 4 * P,
         "gradients": 4 * P,
         "optimizer": 8 * P,
-        "activations": tokens * (L * block + ends) + copies,
-        "logits": tokens * config.vocab_size * 12,
+        "activations": tokens * ((L - 1) * kept + block + ends) + (L - 1) * kept_cast + cast + cast_head,
+        "logits": logits,
     }
-    later = max(sizes["activations"] + sizes["logits"], sizes["gradients"])
-    peak = sizes["weights"] + sizes["optimizer"] + later
-    return {**sizes, "peak": peak, "resident": round(ALLOCATOR * peak)}
+    # Autocast's copies live until the forward pass ends, where the logits are there in dtype and twice in float32.
+    forward = tokens * (L * kept + ends + (10 if b < 4 else 8) * V) + L * cast + cast_head
+    at_the_loss = tokens * (L * kept + ends) + L * kept_cast + cast_head + logits
+    later = max(forward, at_the_loss, backward(0), backward(L - 1), sizes["gradients"])
+    return {**sizes, "peak": sizes["weights"] + sizes["optimizer"] + later}
+
+
+def kv_cache(config, sequences: int, tokens: int, dtype: str) -> int:
+    """Bytes of keys and values of `sequences` texts of `tokens` tokens each: 2 n_layer tokens n_embd sequences width.
+
+    The 2 stands for a key and a value, which a well-known calculator forgets (EleutherAI's cookbook, commit 827ee3b,
+    calc_transformer_mem.py, line 364).
+    """
+    width = {"float32": 4, "bfloat16": 2}
+    if dtype not in width:
+        raise ValueError(f"dtype is {dtype!r}; it must be one of {', '.join(width)}")
+    return 2 * config.n_layer * tokens * config.n_embd * sequences * width[dtype]
+
+
+def compute_optimal(flops: float, fit: str = "Besiroglu et al. 2024") -> dict[str, float | bool]:
+    """The size and the data that reach the lowest loss for `flops` operations, at 6 per parameter and token.
+
+    That is the minimum of E + A / N^alpha + B / D^beta along 6 N D = flops (Hoffmann et al., arXiv:2203.15556,
+    equation 4), with the coefficients of `fit`, one of FITS. Both were fitted to large text that is read once, with
+    models of 44 M to 16 B parameters (FITTED). Outside, "extrapolated" is true: a sanity line, not a plan.
+
+    Returns:
+        parameters, tokens, and extrapolated.
+    """
+    if fit not in FITS:
+        raise ValueError(f"no fit {fit!r}; choose one of {', '.join(FITS)}")
+    if not (math.isfinite(flops) and flops > 0):
+        raise ValueError(f"{flops} operations buy no training; give a number greater than 0")
+    A, B, alpha, beta = FITS[fit]
+    scale = (alpha * A / (beta * B)) ** (1 / (alpha + beta))
+    n = scale * (flops / 6) ** (beta / (alpha + beta))
+    return {"parameters": n, "tokens": flops / (6 * n), "extrapolated": not FITTED[0] <= n <= FITTED[1]}
+
+
+def training_seconds(
+    step: float,
+    steps: int,
+    *,
+    evaluation: float = 0.0,
+    evaluations: int = 0,
+    checkpoint: float = 0.0,
+    checkpoints: int = 0,
+    setup: float = 0.0,
+) -> dict[str, float]:
+    """Seconds of a whole training, by what they go into, with their "total".
+
+    Args:
+        step, evaluation, checkpoint: seconds of one, measured warm.
+        steps, evaluations, checkpoints: how many there will be.
+        setup: seconds paid once: the first steps' excess, or a compilation.
+    """
+    parts = {
+        "steps": step * steps,
+        "evaluations": evaluation * evaluations,
+        "checkpoints": checkpoint * checkpoints,
+        "setup": setup,
+    }
+    return {**parts, "total": sum(parts.values())}
 
 
 def seconds_per_step(step: Callable[[], object], warm: int = 2, timed: int = 8) -> float:
@@ -130,23 +205,67 @@ def _count(n: int, name: str) -> str:
     return f"{n:,} {name}" + ("" if n == 1 else "s")
 
 
-def _return_freed_memory() -> None:
-    """Give the system what was freed but kept; reusing it would hide growth. Only glibc has a call for that."""
-    gc.collect()
+def size(number: float) -> str:
+    """Bytes as people say them, in powers of 1000 (a GB is 1e9 bytes, never 2**30), with three digits.
+
+    >>> size(726e6 * 2)
+    '1.45 GB'
+
+    Raises:
+        ValueError: for a negative or non-finite number.
+    """
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError(f"{number} is not a number of bytes")
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        decimals = 0 if unit == "bytes" else max(0, 2 - len(str(int(number))) + 1)
+        if (shown := round(number, decimals)) < 1000 or unit == "TB":
+            return f"{shown:,.{decimals}f} {unit}"
+        number /= 1000
+
+
+class _Mallinfo(ctypes.Structure):
+    """What glibc knows of its heap (malloc.h, struct mallinfo2)."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
+        )
+    )  # fmt: skip
+
+
+def glibc():
+    """The C library when it is glibc, else None: other libraries have no calls to ask the allocator or to set it."""
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        return libc
+    return None
+
+
+def return_freed_memory() -> None:
+    """Give the system what was freed but kept; reusing it would hide growth."""
+    gc.collect()
+    if libc := glibc():
         libc.malloc_trim(0)
 
 
 class PeakMemory:
-    """Context manager: `mb` is by how many 1e6 bytes memory grew at its peak, over what it was on entry.
+    """Context manager: by how much memory grew at its peak, over what it was on entry, in 1e6 bytes.
 
-    On a CPU this is the process's resident memory, looked at 200 times a second from a second thread; on a GPU it is
-    what torch allocated (what a driver's monitor shows is more: torch keeps what it frees).
+    `mb` is what the operating system gave: on a CPU the process's resident memory. It holds what was allocated and the
+    holes between: memory that was freed, but that the allocator keeps. How many depends on what the process did before.
+    `allocated` is what was asked for and not yet freed: what `memory` works out. On a CPU it is glibc's count (None
+    where there is no glibc of at least 2.33), which does not see Python's own small objects. On a GPU both are what
+    torch allocated (what a driver's monitor shows is more: torch keeps what it frees).
+
+    On a CPU both are looked at 200 times a second from a second thread. What libraries set up at their first call, and
+    at the first call with matrices of a new shape, stays until the process ends: 100 MB and more. So take a step of the
+    same shape before.
     """
 
     def __init__(self, device: str = "cpu"):
         self.device = device
         self.mb = 0.0
+        self.allocated: float | None = None
 
     def __enter__(self) -> PeakMemory:
         if self.device == "cuda":
@@ -157,24 +276,36 @@ class PeakMemory:
             return self
         import psutil
 
-        _return_freed_memory()
-        self._process = psutil.Process()
-        self._before = self._peak = self._process.memory_info().rss
+        return_freed_memory()
+        self._libc, self._process = glibc(), psutil.Process()
+        self._counts = hasattr(self._libc, "mallinfo2")
+        if self._counts:
+            self._libc.mallinfo2.restype = _Mallinfo
+        self._before = self._peak = self._look()
         self._done = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
         return self
 
+    def _look(self) -> tuple[int, int]:
+        """Bytes resident and bytes allocated (0 where nothing counts them)."""
+        resident = self._process.memory_info().rss
+        if not self._counts:
+            return resident, 0
+        heap = self._libc.mallinfo2()  # 5 µs
+        return resident, heap.uordblks + heap.hblkhd  # in the heap, and in mappings of their own
+
     def _watch(self) -> None:
         while not self._done.wait(0.005):
-            self._peak = max(self._peak, self._process.memory_info().rss)
+            self._peak = tuple(map(max, self._peak, self._look()))
 
     def __exit__(self, *exc) -> None:
         if self.device == "cuda":
             import torch
 
-            self._peak = torch.cuda.max_memory_allocated()
-        else:
-            self._done.set()
-            self._watcher.join()
-        self.mb = (self._peak - self._before) / 1e6
+            self.mb = self.allocated = (torch.cuda.max_memory_allocated() - self._before) / 1e6
+            return
+        self._done.set()
+        self._watcher.join()
+        resident, allocated = ((peak - before) / 1e6 for peak, before in zip(self._peak, self._before, strict=True))
+        self.mb, self.allocated = resident, allocated if self._counts else None

@@ -113,6 +113,7 @@ BENCHMARKS = (
     Notebook("bench_tokenizer", "How fast the tokenizer is", "What do learning and encoding take beside the best?"),
     Notebook("bench_vocabulary", "Which vocabulary", "How many ids serve a small model best, at equal compute?"),
     Notebook("bench_resume", "Killed and resumed", "Is a training that is killed and goes on the one never stopped?"),
+    Notebook("bench_budget", "What a plan is worth", "How far do time and peak memory lie from what was planned?"),
     Notebook("bench_spread", "Spread over seeds", "How far apart are runs that differ in nothing but the seed?"),
 )
 

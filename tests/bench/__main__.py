@@ -15,6 +15,7 @@ BENCHMARKS = {
     "tokenizer": "how fast the tokenizer is, beside tiktoken and Hugging Face tokenizers (three minutes)",
     "vocabulary": "which vocabulary small models do best with, at equal compute (twenty minutes)",
     "resume": "whether a training that is killed twenty times is the one that never was (five minutes)",
+    "budget": "how far time and peak memory lie from their plan, for three models (four minutes)",
     "spread": "how far apart runs are that differ in nothing but the seed (five runs of a notebook)",
 }
 
