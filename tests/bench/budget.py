@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -60,6 +61,8 @@ def main(arguments: list[str]) -> int:
             found = alone("train", name, machine.dtype, machine)
             seconds.setdefault(name, []).append(found)
             print(f"{name}, turn {turn + 1}: {found}", flush=True)
+        if hasattr(os, "getloadavg"):  # not on Windows; what else the machine does shows in the times
+            run.note(f"Turn {turn + 1}: {os.getloadavg()[0]:.1f} processes wanted a core, of {machine.cores}.")
     report(run, memory, seconds, machine.dtype)
     return 0
 
@@ -76,9 +79,9 @@ def shape(name: str) -> gpt.GPTConfig:
 
 def report(run, memory: dict[str, tuple[float, float]], seconds: dict[str, list[dict]], dtype: str) -> None:
     for name, turns in seconds.items():
-        for kind in ("planned", "measured"):
-            median = statistics.median(turn[kind] for turn in turns)
-            run.log(**{f"seconds_{kind}_{name}": median}, unit="s", kind="timing")
+        planned, measured = (statistics.median(turn[kind] for turn in turns) for kind in ("planned", "measured"))
+        run.predict(f"seconds_{name}", planned, unit="s", kind="timing")  # each process planned before it measured
+        run.log(**{f"seconds_{name}": measured}, unit="s", better="lower", kind="timing")
         shown = ", ".join(f"{turn['planned']:.1f} planned and {turn['measured']:.1f} measured" for turn in turns)
         run.note(f"{name}, turn by turn: {shown} s.")
         holes = statistics.median(turn["resident"] / turn["allocated"] for turn in turns) - 1
@@ -114,10 +117,14 @@ def draw(run, memory: dict[str, tuple[float, float]], seconds: dict[str, list[di
             color = list(plots.COLORS.values())[i]
             ax[1].loglog(*memory[f"{name}_{dtype}"], "os"[j], ms=6, color=color, label=f"{name}, {dtype}")
     for axis, unit in zip(ax, ("seconds", "MB at the peak"), strict=True):
-        low, high = axis.get_xlim()
-        band = [low * 0.8, high * 1.25]
+        ends = (*axis.get_xlim(), *axis.get_ylim())
+        band = [0.9 * min(ends), 1.1 * max(ends)]
         axis.plot(band, band, color=plots.COLORS["grey"], lw=1)
         axis.fill_between(band, *([x * k for x in band] for k in (1 - BAND, 1 + BAND)), color="#dddddd", zorder=0)
+        ticks = [n * 10**k for k in range(-1, 5) for n in (1, 2, 5) if band[0] <= n * 10**k <= band[1]]
+        for line in (axis.xaxis, axis.yaxis):
+            line.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+            line.set_minor_formatter("")
         axis.set(xlabel=f"planned: {unit}", ylabel=f"measured: {unit}", xlim=band, ylim=band)
         axis.legend(fontsize=9)
     data = {f"seconds_{name}": [[t["planned"], t["measured"]] for t in turns] for name, turns in seconds.items()}
