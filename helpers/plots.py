@@ -101,6 +101,47 @@ def histograms(ax, groups: dict[str, list], bounds, log: bool = False, bins: int
         ax.axvline(bound, color=COLORS["black"], linestyle="--", linewidth=1.2)
 
 
+def label_lines(ax, x, lines: dict[str, list], colors: dict[str, str], gap: float = 14.0) -> None:
+    """`label_line` for several lines over the same `x`, at least `gap` points apart. Call it when all else is drawn."""
+    ax.figure.draw_without_rendering()  # settles limits and layout, so that distances in points are known
+    points = {name: 72 / DPI * ax.transData.transform((x[-1], y[-1]))[1] for name, y in lines.items()}
+    order = sorted(points, key=points.get)
+    placed = [points[name] for name in order]
+    for _ in range(100):  # push neighbours apart, half each
+        for i in range(1, len(placed)):
+            missing = gap - (placed[i] - placed[i - 1])
+            if missing > 0:
+                placed[i - 1], placed[i] = placed[i - 1] - missing / 2, placed[i] + missing / 2
+    for name, place in zip(order, placed, strict=True):
+        label_line(ax, x, lines[name], name, COLORS[colors[name]], dy=place - points[name])
+
+
+def flow(ax, boxes: list[tuple[str, str]], around=(), highlight=(), rows: int | None = None) -> None:
+    """Boxes from top to bottom, joined by arrows: (name, what comes out) each.
+
+    Args:
+        around: pairs (above, into) of places in `boxes`: a line that leaves above the one, passes what stands between,
+            and ends at the other.
+        highlight: names of boxes to fill.
+        rows: room for so many boxes, so that two flows side by side have boxes of the same size.
+    """
+    from matplotlib.patches import Rectangle
+
+    line = {"arrowstyle": "-|>", "color": COLORS["grey"], "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0}
+    for row, (name, out) in enumerate(boxes):
+        face = "#d9ecf8" if name in highlight else "white"
+        ax.add_patch(Rectangle((0.1, row - 0.32), 0.88, 0.64, facecolor=face, edgecolor=COLORS["blue"], linewidth=1.4))
+        ax.text(0.13, row, name, va="center")
+        ax.text(0.95, row, out, va="center", ha="right", family="DejaVu Sans Mono", fontsize=10)
+        if row:
+            ax.annotate("", (0.54, row - 0.32), (0.54, row - 0.68), arrowprops=line)
+    for above, into in around:
+        ax.plot([0.54, 0.03, 0.03], [above - 0.5, above - 0.5, into], color=COLORS["orange"], linewidth=1.8)
+        ax.annotate("", (0.1, into), (0.03, into), arrowprops={**line, "color": COLORS["orange"], "linewidth": 1.8})
+    ax.set(xlim=(0, 1), ylim=((rows or len(boxes)) - 0.5, -0.6))
+    ax.axis("off")
+
+
 def png(fig) -> bytes:
     """The figure as PNG. No software version, no date: unchanged data gives unchanged bytes."""
     buffer = io.BytesIO()
