@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+import mmap
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ def batch(ids: np.ndarray, recipe: Recipe, step: int, block_size: int) -> tuple[
     """
     if len(ids) < block_size + 1:
         raise ValueError(f"the shard has {len(ids)} tokens, a window needs block_size + 1 = {block_size + 1}")
-    if isinstance(ids, np.memmap):
+    if isinstance(ids, np.memmap) and isinstance(ids.base, mmap.mmap):  # the whole map: a slice has another base
         ids = np.memmap(ids.filename, dtype=ids.dtype, mode="r", offset=ids.offset, shape=ids.shape)
     chance = np.random.default_rng([recipe.seed, step])
     starts = chance.integers(0, len(ids) - block_size, size=recipe.batch_size)  # the last window ends with the shard
