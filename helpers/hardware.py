@@ -16,7 +16,7 @@ BF16_GAIN = 1.3  # bfloat16 is used when its matmul is at least this much faster
 
 @dataclass(frozen=True)
 class Hardware:
-    device: str  # "cpu" or "cuda" (CUDA and ROCm both answer to "cuda")
+    device: str  # "cpu", "cuda" (CUDA and ROCm both answer to that) or "mps" (Apple's)
     device_name: str
     dtype: str  # "float32" or "bfloat16": what autocast computes matmuls in
     threads: int
@@ -44,15 +44,15 @@ def probe(seconds: float = 8.0) -> Hardware:
     import psutil
     import torch
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = choose_device(torch)
     each = seconds / 4
     gflops = {"float32": _matmul_gflops(torch, device, torch.float32, each)}
-    if device == "cpu" or torch.cuda.is_bf16_supported():
+    if device == "cpu" or (device == "cuda" and torch.cuda.is_bf16_supported()):  # on "mps" not every chip has it
         gflops["bfloat16"] = _matmul_gflops(torch, device, torch.bfloat16, each)
     return Hardware(
         device=device,
         accelerators=_accelerators(torch),
-        device_name=torch.cuda.get_device_name() if device == "cuda" else _cpu_name(),
+        device_name={"cuda": torch.cuda.get_device_name, "mps": lambda: "Apple GPU"}.get(device, _cpu_name)(),
         dtype=choose_dtype(gflops),
         threads=torch.get_num_threads(),
         cores=usable_cores(),
@@ -61,6 +61,19 @@ def probe(seconds: float = 8.0) -> Hardware:
         bandwidth_gbs=round(_bandwidth_gbs(torch, device, each), 2),
         python_score=round(_python_score(each), 3),
     )
+
+
+def choose_device(torch) -> str:
+    """The accelerator that PyTorch finds, else the CPU; ``DEVICE=cpu`` in the environment keeps to the CPU.
+
+    Raises:
+        ValueError: DEVICE names one that is not there.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    wanted = os.environ.get("DEVICE")
+    if wanted and not there.get(wanted):
+        raise ValueError(f"DEVICE is {wanted!r}; here there is {', '.join(name for name in there if there[name])}")
+    return wanted or next(name for name in there if there[name])
 
 
 def choose_dtype(gflops: dict[str, float]) -> str:
@@ -125,8 +138,13 @@ def _matmul_gflops(torch, device: str, dtype, seconds: float, n: int = 1024) -> 
     """Best of many square matmuls: the best is what the machine can do, the rest is what else it was doing."""
     a = torch.ones(n, n, device=device, dtype=dtype)
     b = torch.ones(n, n, device=device, dtype=dtype)
-    best = _best_seconds(lambda: a @ b, seconds, sync=torch.cuda.synchronize if device == "cuda" else None)
+    best = _best_seconds(lambda: a @ b, seconds, sync=_sync(torch, device))
     return 2 * n**3 / best / 1e9
+
+
+def _sync(torch, device: str):
+    """What waits for the device, or None: its calls return before the work is done, a CPU's do not."""
+    return {"cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize}.get(device)
 
 
 def _accelerators(torch) -> list[str]:
@@ -138,7 +156,7 @@ def _accelerators(torch) -> list[str]:
 def _bandwidth_gbs(torch, device: str, seconds: float, mb: int = 128) -> float:
     source = torch.ones(mb * 2**20 // 4, device=device)
     target = torch.empty_like(source)
-    sync = torch.cuda.synchronize if device == "cuda" else None
+    sync = _sync(torch, device)
     best = _best_seconds(lambda: target.copy_(source), seconds, sync)
     return 2 * source.numel() * 4 / best / 1e9
 

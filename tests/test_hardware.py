@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 
 from helpers import hardware
@@ -48,3 +50,27 @@ def test_autocast_multiplies_in_the_picked_dtype():
         assert (a @ a).dtype == torch.bfloat16
     with hardware.autocast(machine(dtype="float32")):
         assert (a @ a).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "wanted", "device"),
+    [
+        (True, False, None, "cuda"),
+        (False, True, None, "mps"),
+        (False, False, None, "cpu"),
+        (True, False, "cpu", "cpu"),
+        (False, True, "cpu", "cpu"),
+    ],
+)
+def test_the_accelerator_is_used_unless_the_cpu_is_asked_for(monkeypatch, cuda, mps, wanted, device):
+    found = SimpleNamespace(
+        cuda=SimpleNamespace(is_available=lambda: cuda),
+        backends=SimpleNamespace(mps=SimpleNamespace(is_available=lambda: mps)),
+    )
+    monkeypatch.delenv("DEVICE", raising=False)
+    if wanted:
+        monkeypatch.setenv("DEVICE", wanted)
+    assert hardware.choose_device(found) == device
+    monkeypatch.setenv("DEVICE", "tpu")
+    with pytest.raises(ValueError, match="DEVICE is 'tpu'; here there is"):
+        hardware.choose_device(found)

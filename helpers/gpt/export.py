@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,8 +31,12 @@ def to_transformers(model: GPT, bos: int | None = None, eos: int | None = None) 
     Args:
         bos, eos: ids that begin and end a document, for its ``generate``.
     """
+    with warnings.catch_warnings():  # it asks for widgets to draw progress bars with; there are none to draw
+        warnings.simplefilter("ignore")
+        import tqdm.auto  # noqa: F401
     import transformers
 
+    transformers.utils.logging.disable_progress_bar()
     c = model.config
     config = transformers.GPT2Config(
         vocab_size=c.vocab_size,
