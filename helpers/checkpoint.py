@@ -33,8 +33,8 @@ class Mismatch(ValueError):
 
 def found(folder: Path) -> list[Path]:
     """The finished checkpoints in `folder`, the oldest first."""
-    places = (path.parent for path in Path(folder).glob("step-*/manifest.json"))
-    return sorted(places, key=lambda place: int(place.name.removeprefix("step-")))
+    places = [path.parent for path in Path(folder).glob("step-*/manifest.json") if _step(path.parent) is not None]
+    return sorted(places, key=_step)
 
 
 def last(folder: Path) -> Path:
@@ -73,7 +73,7 @@ def save(trainer: Trainer, folder: Path, made_by: str, profile: str, **facts) ->
 
     folder = Path(folder)
     place, part = folder / f"step-{trainer.step:06d}", folder / f".step-{trainer.step:06d}.part"
-    for stale in folder.glob(".step-*.part"):  # of a process that was killed
+    for stale in folder.glob(".step-*"):  # of a process that was killed
         shutil.rmtree(stale)
     part.mkdir(parents=True)
     trainer.model.save(part)
@@ -83,23 +83,27 @@ def save(trainer: Trainer, folder: Path, made_by: str, profile: str, **facts) ->
     paths.write_atomic(part / "trainer.safetensors", to_bytes(tensors))
     evaluations = [asdict(evaluation) for evaluation in trainer.evaluations]
     state = {"step": trainer.step, "seconds": trainer.seconds, "recipe": asdict(trainer.recipe)}
+    state["numerics"] = _numerics(trainer)
     paths.write_json(part / "state.json", {**state, "evaluations": evaluations})
     val_loss = {e.step: e.val_loss for e in trainer.evaluations}.get(trainer.step)
     paths.write_manifest(part, made_by, profile, **facts, step=trainer.step, val_loss=val_loss)
-    if place.exists():  # an equal one: the same step of the same training
-        shutil.rmtree(place)
+    if place.exists():  # the same step once more: aside first, so that there is one at any time
+        os.replace(place, folder / f".{place.name}.old")
     os.replace(part, place)
-    _drop(folder)
+    _drop(folder, place)
     return place
 
 
 def clear(folder: Path) -> None:
-    """Remove every checkpoint in `folder`, for a training that begins anew."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove `folder` with every checkpoint, for a training that begins anew."""
+    if Path(folder).exists():
+        shutil.rmtree(folder)
 
 
-def restore(trainer: Trainer, place: Path, made_by: str, profile: str, **facts) -> None:
+def restore(trainer: Trainer, place: Path, made_by: str, profile: str, **facts) -> str:
     """Put `trainer`, freshly made, where the checkpoint in `place` stood: the next step is what it would have been.
+
+    Returns "", or in words what is different about the machine: then what follows is as good, but not bit for bit.
 
     Raises:
         MissingArtifact: it is unfinished, changed since it was made, or made with another profile.
@@ -125,6 +129,8 @@ def restore(trainer: Trainer, place: Path, made_by: str, profile: str, **facts) 
     _set_optimizer_state(trainer, tensors)
     trainer.evaluations = [Evaluation(**evaluation) for evaluation in state["evaluations"]]
     trainer.step, trainer.seconds = state["step"], state["seconds"]
+    here = _numerics(trainer)
+    return "" if state["numerics"] == here else f"the checkpoint was made in {state['numerics']}, this is {here}"
 
 
 def load(place: Path, made_by: str, profile: str, tokenizer: Tokenizer) -> GPT:
@@ -149,12 +155,24 @@ def _manifest(place: Path) -> dict:
     return paths.read_json(place / "manifest.json")
 
 
-def _drop(folder: Path) -> None:
-    """Remove all but the last two and the best."""
+def _step(place: Path) -> int | None:
+    digits = place.name.removeprefix("step-")
+    return int(digits) if digits.isdecimal() else None  # a copy that somebody made is none of ours
+
+
+def _numerics(trainer: Trainer) -> str:
+    return f"{trainer.machine.dtype} on {trainer.machine.device}"
+
+
+def _drop(folder: Path, newest: Path) -> None:
+    """Remove all but the last two, the best and `newest`."""
     every = found(folder)
-    for place in {*every} - {*every[-KEPT:], best(folder)}:
-        (place / "manifest.json").unlink()  # from here on it is no checkpoint, even if the rest stays
-        shutil.rmtree(place)
+    for place in {*every} - {*every[-KEPT:], best(folder), newest}:
+        hidden = folder / f".{place.name}.old"
+        os.replace(place, hidden)  # at once: half removed, it would look damaged
+        shutil.rmtree(hidden)
+    for hidden in folder.glob(".step-*.old"):
+        shutil.rmtree(hidden)
 
 
 def _names(trainer: Trainer) -> list[str]:

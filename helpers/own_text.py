@@ -3,32 +3,30 @@
     <out>/tokenizer/             tokenizer and shards: of each file the first nine tenths to train on, the rest held out
     <out>/checkpoints/step-…/    see `checkpoint`
 
-Sizes come from the profile, everything else from the text. Each start leaves a record and an entry in the journal.
+Sizes come from the profile, everything else from the text. Each start
+that trains leaves a record and an entry in the journal.
 """
 
 from __future__ import annotations
 
 import lzma
 import math
+import shlex
 import signal
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import filelock
 
 from . import course, paths, profile
 
-OUT = Path("artifacts") / "my_gpt"
 MADE_BY = "helpers.gpt train"
 HELD_OUT = 0.1  # of each file's bytes, at its end
 BYTES_PER_MERGE = 500  # of text; a merge that few places speak for would be learned by heart
 
 
-class Stopped(RuntimeError):
-    """Asked to stop; what was done is kept."""
-
-
-def train(files: list[Path], out: Path, resume: bool, steps: int | None, seed: int) -> int:
+def train(files: list[Path], out: Path, resume: bool, steps: int | None, seed: int | None) -> int:
     """Train on `files` into `out`; returns the exit status.
 
     Raises:
@@ -36,6 +34,11 @@ def train(files: list[Path], out: Path, resume: bool, steps: int | None, seed: i
             another text or other settings, with every difference named.
     """
     texts = read(files)
+    for file, text in zip(files, texts, strict=True):
+        if not all(split(text)):
+            raise ValueError(f"{file} is too short: nothing is left of it to hold out; leave it out, or give more text")
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file; --out names a folder")
     out.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(out / ".lock", timeout=0):
@@ -52,6 +55,8 @@ def read(files: list[Path]) -> list[str]:
     """
     texts = []
     for file in files:
+        if file.is_dir():
+            raise ValueError(f"{file} is a folder; name the files in it")
         data = file.read_bytes()
         if not data.strip():
             raise ValueError(f"{file} is empty; name a file with text")
@@ -72,149 +77,199 @@ def split(text: str) -> tuple[str, str]:
     return text[: line or cut], text[line or cut :]
 
 
-def _train(files: list[Path], texts: list[str], out: Path, resume: bool, steps: int | None, seed: int) -> int:
-    from dataclasses import replace
-
-    import torch
+def _train(files: list[Path], texts: list[str], out: Path, resume: bool, steps: int | None, seed: int | None) -> int:
 
     from . import budget, checkpoint, gpt, hardware, journal, shards, training
 
-    settings, name = profile.load(), profile.load().name
-    folder = out / "checkpoints"
+    settings = profile.load()
+    folder, result = out / "checkpoints", out / "result.json"
     before = checkpoint.found(folder)
     if before and not resume:
         raise ValueError(f"{out} holds a training ({before[-1].name}); --resume goes on with it, or name another --out")
-    machine = hardware.known() or _probe()
-    tokenizer, manifest = _tokens(
-        texts, out / "tokenizer", settings.tokenize.vocab_size, settings.gpt.block_size, before
-    )
+    if resume and not (out / "tokenizer").is_dir():
+        raise ValueError(f"{out} holds no training to go on with; without --resume one begins there")
+    earlier = paths.read_json(before[-1] / "state.json")["recipe"] if before else {}
+    seed = journal.chosen_seed(seed if seed is not None else earlier.get("seed", 1337))
+    recipe = _recipe(settings.gpt, steps or earlier.get("max_iters"), seed)
+    tokenizer, manifest = _tokens(texts, out / "tokenizer", settings, before)
+    held_out = "".join(split(text)[1] for text in texts).encode("utf-8")
     train_ids, val_ids = (shards.read(out / "tokenizer", side, tokenizer, MADE_BY)[0] for side in ("train", "val"))
-    recipe = training.classic(settings.gpt, seed)
-    if steps is not None:
-        recipe = replace(recipe, max_iters=steps, eval_interval=max(1, min(recipe.eval_interval, steps // 10)))
     shape = {key: getattr(settings.gpt, key) for key in ("block_size", "n_layer", "n_head", "n_embd", "dropout")}
     config = gpt.GPTConfig(vocab_size=tokenizer.vocab_size, **shape)
-    facts = {"tokenizer_hash": tokenizer.hash, "data_hash": manifest["data_hash"]}
+    belongs = {"made_by": MADE_BY, "profile": settings.name}
+    belongs |= {"tokenizer_hash": tokenizer.hash, "data_hash": manifest["data_hash"]}
+    machine = hardware.known() or _probe()
 
     hardware.seed_everything(seed)
+    trial = training.Trainer(gpt.GPT(config), train_ids, recipe, machine)
+    training.check_parity(trial.model, training.batch(train_ids, recipe, 0, config.block_size)[0][:1], machine)
+    step_seconds = budget.seconds_per_step(trial.advance, warm=2, timed=8)
+    del trial  # before there is another
+    hardware.seed_everything(seed)
     trainer = training.Trainer(gpt.GPT(config), train_ids, recipe, machine)
-    resumed_from = None
     if before:
-        checkpoint.restore(trainer, before[-1], MADE_BY, name, **facts)
-        resumed_from = paths.read_json(before[-1] / "manifest.json").get("run_id")
-        if trainer.step == recipe.max_iters:
+        _restore(trainer, before, belongs)
+        if trainer.step == recipe.max_iters and result.is_file():
             print(f"the training in {out} is done, {trainer.step:,} steps; name another --out for a new one")
             return 0
 
     run = journal.start(
         course.TRAINING.name,
-        config={**vars(settings.gpt), "max_iters": recipe.max_iters, "vocab_size": tokenizer.vocab_size,
-                "files": [file.name for file in files], "bytes": sum(manifest["bytes"].values())},
+        config={**asdict(config), **asdict(recipe), "files": [file.name for file in files]},
         data_hash=manifest["data_hash"][:16],
         seed=seed,
-        resumed_from=resumed_from if resumed_from and _known(resumed_from) else None,
-    )  # fmt: skip
-    held_out = "".join(split(text)[1] for text in texts).encode("utf-8")
-    xz = 8 * len(lzma.compress(held_out, preset=9)) / len(held_out)
-    run.log(xz_bits_per_byte=xz, unit="bits/byte", better="lower")
-    run.predict("val_bits_per_byte", xz, unit="bits/byte")  # the guess: as good as a compressor
-    toy = training.Trainer(gpt.GPT(config), train_ids, recipe, machine)
-    left = recipe.max_iters - trainer.step
-    seconds = left * budget.seconds_per_step(toy.advance, warm=2, timed=8)
-    del toy
-    run.predict("train_seconds", seconds, unit="s", kind="timing")
-    passes = recipe.max_iters * recipe.batch_size * config.block_size / len(train_ids)
-    run.say(
-        "{total:,} parameters, {tokens:,} tokens to train on, which {steps:,} steps read {passes:.1f} times; about "
-        "{time} to go. At every evaluation a checkpoint is kept in {folder}: the last two and the best.",
-        total=sum(budget.parameters(config).values()), tokens=len(train_ids), steps=recipe.max_iters, passes=passes,
-        time=budget.duration(seconds), folder=paths.shown(folder),
-    )  # fmt: skip
+        resumed_from=_known(before),
+    )
+    try:
+        xz = 8 * len(lzma.compress(held_out, preset=9 | lzma.PRESET_EXTREME)) / len(held_out)
+        run.log(xz_bits_per_byte=xz, unit="bits/byte", better="lower")
+        run.predict("val_bits_per_byte", xz, unit="bits/byte")  # the guess: as good as a packer
+        seconds = step_seconds * (recipe.max_iters - trainer.step)
+        run.predict("train_seconds", seconds, unit="s", kind="timing")
+        run.say(
+            "{total:,} parameters, {tokens:,} tokens to train on, which {steps:,} steps read {passes:.1f} times; about "
+            "{time} to go. At every evaluation a checkpoint is kept: the last two, and the best.",
+            total=sum(budget.parameters(config).values()), tokens=len(train_ids), steps=recipe.max_iters,
+            passes=recipe.max_iters * recipe.batch_size * config.block_size / len(train_ids),
+            time=budget.duration(seconds),
+        )  # fmt: skip
+        print(f"checkpoints: {folder}")
+        before_seconds = trainer.seconds
+        if trainer.step < recipe.max_iters:
+            _watched(run, trainer, val_ids, tokenizer, lambda: checkpoint.save(
+                trainer, folder, **belongs, run_id=run.record["run_id"]))  # fmt: skip
+        run.log(train_seconds=trainer.seconds - before_seconds, unit="s", better="lower", kind="timing")
+        best = checkpoint.best(folder)
+        model = checkpoint.load(best, MADE_BY, settings.name, tokenizer).to(machine.device)
+        val_loss = training.evaluate(model, val_ids, machine, recipe.batch_size)
+        per_byte = training.bits_per_byte(val_loss, len(val_ids) - 1, len(held_out))
+        run.log(val_loss_all=val_loss, unit="nats/token", better="lower")
+        run.log(perplexity=math.exp(val_loss), unit="", better="lower")
+        run.log(val_bits_per_byte=per_byte, unit="bits/byte", better="lower")
+        run.finish(
+            verdict="The best checkpoint ({best}) needs {val_bits_per_byte:.2f} bits per byte on the held-out end of "
+            "the text; xz, which sees only that, {xz_bits_per_byte:.2f}.",
+            decision="Write with it: python -m helpers.gpt sample.",
+            best=best.name,
+        )  # fmt: skip
+        paths.write_json(result, {"run_id": run.record["run_id"], "best": best.name, "val_bits_per_byte": per_byte})
+    except KeyboardInterrupt:
+        run.close("interrupted")
+        told = ["--steps", str(recipe.max_iters), "--seed", str(seed), "--profile", settings.name, "--resume"]
+        again = shlex.join(["--text", *map(str, files), "--out", str(out), *told])
+        print(
+            f"stopped after step {trainer.step:,} of {recipe.max_iters:,}; go on with:\n"
+            f"python -m helpers.gpt train {again}",
+            file=sys.stderr,
+        )
+        return 1
+    except BaseException as error:
+        run.close("failed", error)
+        raise
+    print(f"write with it:\npython -m helpers.gpt sample {shlex.join(['--model', str(out), '--prompt', 'Once'])}")
+    return 0
 
-    asked: list[int] = []
-    handlers = {number: signal.signal(number, lambda got, frame: asked.append(got)) for number in _signals()}
 
-    def save(trainer: training.Trainer) -> Path:
-        return checkpoint.save(trainer, folder, MADE_BY, name, **facts, run_id=run.record["run_id"])
+def _recipe(settings: profile.Gpt, steps: int | None, seed: int):
+    """The profile's, with as many evaluations when there are fewer steps."""
+    from . import training
 
-    def stop_if_asked(trainer: training.Trainer) -> None:
+    recipe = training.classic(settings, seed)
+    if steps is None:
+        return recipe
+    return replace(recipe, max_iters=steps, eval_interval=max(1, min(recipe.eval_interval, steps // 10)))
+
+
+def _restore(trainer, before: list[Path], belongs: dict) -> None:
+    """Put `trainer` where the newest checkpoint stands.
+
+    Raises:
+        ValueError: it is damaged; says what to delete to go on from the one before it.
+    """
+    from . import checkpoint
+
+    *others, newest = before
+    try:
+        changed = checkpoint.restore(trainer, newest, **belongs)
+    except paths.MissingArtifact as error:
+        rest = f"to go on from {others[-1].name}" if others else "to begin anew"
+        raise ValueError(f"{error}. Delete the folder {newest} {rest}") from error
+    if changed:
+        print(f"{changed}; what follows is a good training, but not bit for bit the one without a break")
+
+
+def _watched(run, trainer, val_ids, tokenizer, save) -> None:
+    """Train to the end, or to a step after which somebody asked to stop: then all is kept, and KeyboardInterrupt."""
+    import torch
+
+    from . import gpt, training
+
+    recipe, device, asked = trainer.recipe, trainer.machine.device, []
+
+    def ask(number, frame) -> None:
+        asked.append(number)
+        print("\nstopping after this step", file=sys.stderr)
+
+    def stop_if_asked(trainer) -> None:
         if asked and trainer.step < recipe.max_iters:  # between two steps, where everything fits together
-            save(trainer)
-            raise Stopped
+            save()
+            raise KeyboardInterrupt
 
     def told(step: int, train_loss: float, val_loss: float, gradient_norm, tokens_per_second) -> None:
         run.log(step=step, train_loss=train_loss, val_loss=val_loss, unit="nats/token", better="lower")
-        generator = torch.Generator(machine.device).manual_seed(seed)
-        start = torch.tensor([[tokenizer.bos]], device=machine.device)
+        generator = torch.Generator(device).manual_seed(recipe.seed)
+        start = torch.tensor([[tokenizer.bos]], device=device)
         written = gpt.generate(trainer.model, start, 40, temperature=0.8, top_k=50, generator=generator)[0, 1:].tolist()
         line = " ".join(tokenizer.decode(written).split())
         print(
             f"\nstep {step:,} of {recipe.max_iters:,}: train {train_loss:.3f}, val {val_loss:.3f} nats/token | {line}"
         )
 
-    earlier = trainer.seconds
+    handlers = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with run.watch(
             recipe.max_iters, unit="nats/token", first=trainer.step, eval_every=recipe.eval_interval,
             save_every=recipe.eval_interval, predicted={"train_seconds": "seconds"},
         ) as watch:  # fmt: skip
-            training.train(trainer, val_ids, told, watch, stop_if_asked, save)
-    except Stopped:
-        run.close("interrupted")
-        again = f"python -m helpers.gpt train --text {' '.join(map(str, files))} --out {out} --resume"
-        print(f"stopped after step {trainer.step:,} of {recipe.max_iters:,}; go on with:\n{again}", file=sys.stderr)
-        return 1
-    except training.NonFiniteLoss as error:
-        run.close("failed", error)
-        raise ValueError(str(error)) from error
+            training.train(trainer, val_ids, told, watch, stop_if_asked, lambda trainer: save())
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
 
-    best = checkpoint.best(folder)
-    model = checkpoint.load(best, MADE_BY, name, tokenizer).to(machine.device)
-    val_loss = training.evaluate(model, val_ids, machine, recipe.batch_size)
-    per_byte = training.bits_per_byte(val_loss, len(val_ids) - 1, len(held_out))
-    run.log(train_seconds=trainer.seconds - earlier, unit="s", better="lower", kind="timing")
-    run.log(val_loss_all=val_loss, unit="nats/token", better="lower")
-    run.log(perplexity=math.exp(val_loss), unit="", better="lower")
-    run.log(val_bits_per_byte=per_byte, unit="bits/byte", better="lower")
-    run.finish(
-        verdict="The best checkpoint ({best}) needs {val_bits_per_byte:.2f} bits per byte on the held-out end of the "
-        "text; xz, which sees only that, {xz_bits_per_byte:.2f}.",
-        decision="python -m helpers.gpt sample --model {out} --prompt … writes with it.",
-        best=best.name, out=paths.relative(out),
-    )  # fmt: skip
-    return 0
 
+def _tokens(texts: list[str], folder: Path, settings: profile.Profile, checkpoints: list[Path]):
+    """Tokenizer and manifest of the shards: those in `folder` if they were made of this text, else new ones.
 
-def _tokens(texts: list[str], folder: Path, vocab_size: int, block_size: int, checkpoints: list[Path]):
-    """Tokenizer and manifest of the shards: those in `folder` if they were made of this text, else new ones."""
+    Raises:
+        MissingArtifact: checkpoints need those in `folder`, and they are damaged or of another profile.
+        ValueError: checkpoints were trained on other text; this text is too short.
+    """
     from . import bpe, shards
 
     corpus_hash = paths.sha256("".join(paths.sha256(text) for text in texts))
-    if (folder / "manifest.json").is_file():
-        manifest = paths.read_manifest(folder, MADE_BY, profile.load().name)
+    try:
+        manifest = paths.read_manifest(folder, MADE_BY, settings.name)
         if manifest["corpus_hash"] == corpus_hash:
             return bpe.load(folder), manifest
-    if checkpoints:
-        raise ValueError(
-            f"{folder} was made from other text, and {checkpoints[-1]} trained on it; give the same --text, or name "
-            "another --out"
-        )
+        if checkpoints:
+            raise ValueError(
+                f"{folder} was made from other text, and {checkpoints[-1].name} trained on it; give the same --text, "
+                "or name another --out"
+            )
+    except paths.MissingArtifact:
+        if checkpoints:
+            raise
     sides = list(zip(*map(split, texts), strict=True))
     size = sum(len(text.encode("utf-8")) for text in sides[0])
-    wanted = min(vocab_size - 258, size // BYTES_PER_MERGE)  # 256 bytes, beginning and end
+    wanted = min(settings.tokenize.vocab_size - 258, size // BYTES_PER_MERGE)  # 256 bytes, beginning and end
     tokenizer = bpe.Tokenizer(bpe.learn_merges(bpe.count_pieces(sides[0]), wanted))  # a monotonous text allows fewer
-    need = block_size + 1
-    counts = [sum(len(tokenizer.encode_text(text)) + 2 for text in side) for side in sides]
-    if counts[0] < need or not all(sides[1]):
+    count, need = sum(len(tokenizer.encode_text(text)) + 2 for text in sides[0]), settings.gpt.block_size + 1
+    if count < need:
         raise ValueError(
-            f"the text is too short: {counts[0]} tokens to train on and {counts[1]} held out; a window needs {need}, "
-            f"about {need * 10:,} bytes"
+            f"the text is too short, or says too much the same: {size:,} bytes to train on are {count} tokens, and a "
+            f"window of the model needs {need}"
         )
-    splits = {"train": sides[0], "val": sides[1]}
-    return tokenizer, shards.write(folder, tokenizer, splits, corpus_hash, MADE_BY)
+    return tokenizer, shards.write(folder, tokenizer, {"train": sides[0], "val": sides[1]}, corpus_hash, MADE_BY)
 
 
 def _probe():
@@ -226,9 +281,7 @@ def _probe():
     return found
 
 
-def _signals() -> list[int]:
-    return [signal.SIGINT, signal.SIGTERM]
-
-
-def _known(run_id: str) -> bool:
-    return (paths.journal_dir() / "runs" / run_id / "run.json").is_file()
+def _known(before: list[Path]) -> str | None:
+    """The run that made the newest checkpoint, if this journal has it."""
+    run_id = paths.read_json(before[-1] / "manifest.json").get("run_id") if before else None
+    return run_id if run_id and (paths.journal_dir() / "runs" / run_id / "run.json").is_file() else None

@@ -132,7 +132,7 @@ def read_manifest(folder: Path, made_by: str, profile: str) -> dict:
     """
     remedy = f"run notebooks/{made_by}.ipynb first:  python -m helpers.run --profile {profile} --only {made_by[:2]}"
     if not made_by[:2].isdigit():
-        remedy = f"make it again:  python -m {made_by}"
+        remedy = f"it was made by python -m {made_by}"
     path = folder / "manifest.json"
     if not path.is_file():
         raise MissingArtifact(f"{relative(folder)} is not there or not finished; {remedy}")

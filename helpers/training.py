@@ -55,11 +55,13 @@ class Recipe:
         if self.batch_size % self.accumulate:
             raise ValueError(f"accumulate is {self.accumulate}, which does not divide batch_size {self.batch_size}")
         for name in ("learning_rate", "max_norm"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be greater than 0")
         for name in ("eval_batches", "weight_decay", "seed"):
-            if getattr(self, name) < 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be 0 or more")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas are {self.betas}; each must be at least 0 and less than 1")
         if not 0 <= self.warmup_fraction < 1:
             raise ValueError(f"warmup_fraction is {self.warmup_fraction}; it must be at least 0 and less than 1")
 
@@ -278,7 +280,8 @@ def train(
             evaluation. train_loss and gradient_norm are means over the steps since the one before; at the start,
             train_loss is that of the first batch, and there is neither a norm nor a speed (None).
         watch: a journal.Watch, told every step, evaluation and checkpoint.
-        look: called with the trainer before the first step and after every one, to ask what the model predicts by then.
+        look: called with the trainer before the first step and after every one (and its evaluation), to ask what the
+            model predicts by then.
         save: keeps a checkpoint and returns its place; called after every evaluation but the first.
 
     Raises:
@@ -286,7 +289,7 @@ def train(
     """
     recipe, place, since = trainer.recipe, None, []
     try:
-        if trainer.step == 0:
+        if not trainer.evaluations:
             _evaluate_and_tell(trainer, val_ids, report, watch, since)
         if look:
             look(trainer)
@@ -299,8 +302,6 @@ def train(
             trainer.seconds += since[-1]
             if watch:
                 watch.step(trainer.step, loss, gradient_norm=norm, learning_rate=rate)
-            if look:
-                look(trainer)
             if trainer.step % recipe.eval_interval == 0 or trainer.step == recipe.max_iters:
                 _evaluate_and_tell(trainer, val_ids, report, watch, since)
                 since = []
@@ -308,8 +309,10 @@ def train(
                     place = save(trainer)
                     if watch:
                         watch.checkpoint(trainer.step, place)
+            if look:
+                look(trainer)
     except NonFiniteLoss as error:
-        kept = f"the last good checkpoint is {paths.relative(place)}" if place else "no checkpoint was kept"
+        kept = f"the last good checkpoint is {paths.relative(place)}" if place else "this process kept no checkpoint"
         raise NonFiniteLoss(f"{error}; {kept}") from error
 
 

@@ -1,5 +1,6 @@
 """Checkpoints: whole or not at all, the right ones kept, and a training that goes on as if nothing had been."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -100,6 +101,43 @@ def test_a_step_beyond_a_million_is_newer_than_one_below(tmp_path):
     for trainer.step in (999_999, 1_000_000):
         keep(tmp_path)(trainer)
     assert checkpoint.last(tmp_path).name == "step-1000000"
+
+
+def test_the_one_just_written_stays_and_copies_are_left_alone(tmp_path):
+    """Also beside newer ones of a training that was not cleared away."""
+    trainer = advanced(1)
+    for trainer.step in (8, 9, 3):
+        place = keep(tmp_path)(trainer)
+    assert place.is_dir() and place.name == "step-000003"
+    copy = tmp_path / "step-000009-backup"
+    shutil.copytree(tmp_path / "step-000009", copy)
+    trainer.step = 10
+    keep(tmp_path)(trainer)
+    assert copy.is_dir() and copy not in checkpoint.found(tmp_path)
+    checkpoint.clear(tmp_path)
+    checkpoint.clear(tmp_path)  # nothing there: nothing to do
+    assert not tmp_path.exists()
+
+
+def test_another_kind_of_machine_is_told(tmp_path):
+    place = keep(tmp_path)(advanced(1))
+    assert checkpoint.restore(trainer_of(), place, **OURS, **FACTS) == ""
+    other = trainer_of()
+    other.machine = replace(CPU, dtype="bfloat16")
+    told = checkpoint.restore(other, place, **OURS, **FACTS)
+    assert told == "the checkpoint was made in float32 on cpu, this is bfloat16 on cpu"
+
+
+def test_a_stop_at_an_evaluation_keeps_it(tmp_path):
+    first, whole = trainer_of(), trainer_of()
+    training.train(whole, IDS[:200])
+    with pytest.raises(KeyboardInterrupt):
+        training.train(first, IDS[:200], look=lambda t: _raise() if t.step == 6 else None)
+    place = keep(tmp_path)(first)
+    second = trainer_of()
+    checkpoint.restore(second, place, **OURS, **FACTS)
+    training.train(second, IDS[:200])
+    assert second.evaluations == whole.evaluations
 
 
 def test_no_checkpoint_says_how_to_get_one(tmp_path):

@@ -137,8 +137,10 @@ def test_top_k_never_leaves_the_k_likeliest():
     ],
 )
 def test_impossible_sampling_is_refused(how):
+    model = model_of().train()
     with pytest.raises(ValueError, match=next(iter(how))):
-        generate(model_of(), torch.zeros(1, 1, dtype=torch.long), **{"max_new_tokens": 1, **how})
+        generate(model, torch.zeros(1, 1, dtype=torch.long), **{"max_new_tokens": 0, **how})
+    assert model.training
 
 
 def test_an_empty_prompt_is_refused():
@@ -154,6 +156,9 @@ def test_temperature_top_k_and_top_p_by_hand():
     torch.testing.assert_close(probabilities(logits, top_p=0.5), torch.tensor([[0, 4 / 7, 0, 3 / 7]]))  # 0.4 is too few
     torch.testing.assert_close(probabilities(logits, top_p=0.4), torch.tensor([[0.0, 1, 0, 0]]))  # and here enough
     torch.testing.assert_close(probabilities(logits, top_k=3, top_p=0.7), torch.tensor([[0, 4 / 7, 0, 3 / 7]]))
+    assert probabilities(logits, temperature=1e-46).tolist() == [[0, 1, 0, 0]]  # nor 0 / 0
+    many = torch.randn(2, 50_257, generator=torch.Generator().manual_seed(0)) * 3
+    assert torch.equal(probabilities(many, top_p=1.0), probabilities(many))
     assert probabilities(logits, temperature=1e-30).tolist() == [[0, 1, 0, 0]]  # no overflow on the way to 0
     assert probabilities(logits, temperature=0).tolist() == [[0, 1, 0, 0]]
 

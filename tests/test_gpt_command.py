@@ -2,6 +2,8 @@
 
 import os
 import random
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -96,11 +98,15 @@ def stopped(lab, monkeypatch, after):
 
 def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(lab, monkeypatch, capsys):
     assert stopped(lab, monkeypatch, after=4) == 1
-    assert "stopped after step 4 of 6; go on with:\npython -m helpers.gpt train" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "stopping after this step" in told and "stopped after step 4 of 6; go on with:\npython -m" in told
     assert checkpoint.last(lab / "out" / "checkpoints").name == "step-000004"
-    assert train(lab, "--resume") == 0
+    command = shlex.split(told.splitlines()[-1])
+    assert command[:4] == ["python", "-m", "helpers.gpt", "train"]
+    assert main(command[3:]) == 0
     first, second = sorted((lab / "journal" / "runs").glob("*"))
-    assert paths.read_json(first / "run.json")["status"] == "interrupted"
+    record = paths.read_json(first / "run.json")
+    assert record["status"] == record["trainings"][0]["status"] == "interrupted"
     assert store.find(second.name)["resumed_from"] == first.name
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -118,6 +124,78 @@ def test_other_text_other_seed_and_other_steps_are_refused_with_the_difference(l
     assert "was made from other text" in capsys.readouterr().err
 
 
+def test_steps_and_seed_of_the_beginning_need_not_be_said_again(lab, monkeypatch):
+    assert stopped(lab, monkeypatch, after=4) == 1
+    assert main(["train", "--text", str(lab / "my.txt"), "--out", str(lab / "out"), "--resume"]) == 0
+    assert checkpoint.last(lab / "out" / "checkpoints").name == "step-000006"
+
+
+def test_the_seed_of_the_environment_is_the_one_that_is_used(lab, monkeypatch):
+    monkeypatch.setenv("SEED", "5")
+    assert train(lab) == 0
+    (run,) = (paths.read_json(file) for file in (lab / "journal" / "runs").glob("*/run.json"))
+    state = paths.read_json(checkpoint.last(lab / "out" / "checkpoints") / "state.json")
+    assert run["seed"] == run["config"]["seed"] == state["recipe"]["seed"] == 5
+
+
+def test_a_training_that_was_killed_before_its_result_gets_it_later(lab):
+    assert train(lab) == 0
+    (lab / "out" / "result.json").unlink()
+    assert train(lab, "--resume") == 0
+    _, second = sorted((lab / "journal" / "runs").glob("*"))
+    record = paths.read_json(second / "run.json")
+    assert record["status"] == "finished" and record["metrics"]["val_bits_per_byte"]["final"] > 0
+    assert (lab / "out" / "result.json").is_file()
+
+
+def test_a_damaged_checkpoint_names_what_to_delete(lab, monkeypatch, capsys):
+    stopped(lab, monkeypatch, after=4)
+    place = checkpoint.last(lab / "out" / "checkpoints")
+    (place / "state.json").write_text((place / "state.json").read_text() + " ")
+    capsys.readouterr()
+    assert train(lab, "--resume") == 2
+    before = checkpoint.found(lab / "out" / "checkpoints")[-2].name
+    assert f"Delete the folder {place} to go on from {before}" in capsys.readouterr().err
+    shutil.rmtree(place)
+    assert train(lab, "--resume") == 0
+
+
+def test_what_an_unfinished_start_left_is_made_again(lab):
+    (lab / "out" / "tokenizer").mkdir(parents=True)
+    (lab / "out" / "tokenizer" / "manifest.json").write_text("{}")
+    assert train(lab) == 0
+
+
+def test_a_mistyped_folder_does_not_begin_a_training(lab, capsys):
+    assert train(lab, "--resume") == 2
+    assert "holds no training to go on with" in capsys.readouterr().err
+    assert not (lab / "out" / "tokenizer").exists()
+
+
+def test_the_journal_holds_no_path_of_this_machine(lab, monkeypatch, tmp_path_factory):
+    out = tmp_path_factory.mktemp("elsewhere") / "out"
+    assert main(["train", "--text", str(lab / "my.txt"), "--out", str(out), "--steps", "3"]) == 0
+
+    def full(*args, **facts):
+        raise OSError(28, "No space left on device", str(out / "checkpoints" / "model.safetensors"))
+
+    monkeypatch.setattr(checkpoint, "save", full)
+    shutil.rmtree(out)
+    assert main(["train", "--text", str(lab / "my.txt"), "--out", str(out), "--steps", "3"]) == 2
+    failed = max((lab / "journal" / "runs").glob("*"))
+    record = paths.read_json(failed / "run.json")
+    assert record["status"] == "failed" and "No space left on device" in record["error"]["message"]
+    written = [file.read_text("utf-8") for file in (lab / "journal").rglob("*.json*") if file.is_file()]
+    assert not [text for text in written if str(out.parent) in text]
+
+
+def test_export_does_not_write_over_anything(lab, capsys):
+    (lab / "other").mkdir()
+    (lab / "other" / "mine.txt").write_text("mine")
+    assert main(["export", "--out", str(lab / "other")]) == 2
+    assert "is there and not empty" in capsys.readouterr().err
+
+
 def test_two_trainings_cannot_work_in_one_folder(lab, capsys):
     import filelock
 
@@ -132,6 +210,7 @@ def test_two_trainings_cannot_work_in_one_folder(lab, capsys):
     [
         (b"", "is empty"),
         (b"To be or not.\n", "the text is too short"),
+        (b"x", "is too short: nothing is left of it to hold out"),
         ("Größe ".encode("latin-1") * 2000, "is not UTF-8: byte 0xf6 at 2"),
         (b"\x00\xff\xfe" * 2000, "is not UTF-8"),
     ],

@@ -24,6 +24,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         profile.load()
         return options.run(options)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 1
+    except (FloatingPointError, AssertionError) as error:  # the training diverged; the machine computes wrong
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except (paths.MissingArtifact, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -55,6 +61,8 @@ def sample(options: argparse.Namespace) -> int:
 def export(options: argparse.Namespace) -> int:
     from . import save_for_transformers
 
+    if options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
+        raise ValueError(f"{options.out} is there and not empty; --out names a new folder")
     model, tokenizer, place = _model(options)
     save_for_transformers(model, tokenizer, options.out)
     print(
@@ -82,8 +90,6 @@ def _model(options: argparse.Namespace):
 
 
 def _parser() -> argparse.ArgumentParser:
-    from .. import own_text
-
     lines = __doc__.splitlines()
     parser = argparse.ArgumentParser(
         prog="python -m helpers.gpt",
@@ -102,19 +108,20 @@ def _parser() -> argparse.ArgumentParser:
 
     new = commands.add_parser("train", parents=[common], help="train a tokenizer and a GPT on text files of your own")
     new.add_argument("--text", nargs="+", required=True, type=Path, metavar="FILE", help="UTF-8 text files")
-    new.add_argument("--out", type=Path, default=own_text.OUT, metavar="DIR", help=f"default: {own_text.OUT}")
+    place = paths.artifacts("my_gpt")
+    new.add_argument("--out", type=Path, default=place, metavar="DIR", help=f"default: {paths.shown(place)}")
     new.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in DIR")
-    new.add_argument("--steps", type=_count, metavar="N", help="training steps; default: the profile's")
-    new.add_argument("--seed", type=_count, default=1337, metavar="N")
+    new.add_argument("--steps", type=_positive, metavar="N", help="default: the profile's, or those it began with")
+    new.add_argument("--seed", type=_number, metavar="N", help="default: 1337, or the one it began with")
     new.set_defaults(run=train)
 
     text = commands.add_parser("sample", parents=[common, which], help="text from a trained model")
     text.add_argument("--prompt", default="", metavar="TEXT", help="what it goes on from; empty: a new document")
-    text.add_argument("--tokens", type=_count, default=200, metavar="N", help="at most so many")
+    text.add_argument("--tokens", type=_number, default=200, metavar="N", help="at most so many")
     text.add_argument("--temperature", type=float, default=0.8, help="0: always the likeliest token")
     text.add_argument("--top-k", type=int, metavar="K", help="draw among the K likeliest")
     text.add_argument("--top-p", type=float, metavar="P", help="draw among the fewest that have P of the probability")
-    text.add_argument("--seed", type=_count, default=1337, metavar="N")
+    text.add_argument("--seed", type=_number, default=1337, metavar="N")
     text.set_defaults(run=sample)
 
     away = commands.add_parser("export", parents=[common, which], help="the model for the transformers library")
@@ -123,10 +130,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text} is negative")
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 0, or too large")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not (number := _number(text)):
+        raise argparse.ArgumentTypeError("it must be at least 1")
     return number
 
 

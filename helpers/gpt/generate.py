@@ -29,9 +29,10 @@ class KVCache:
         Raises:
             ValueError: several tokens after others; a prompt goes in first, then one token at a time.
         """
-        start, self.length = self.length, self.length + new
+        start = self.length
         if start and new > 1:
             raise ValueError(f"{new} tokens at once after {start}: a prompt goes in first, then one token at a time")
+        self.length += new
 
         def of(layer: int) -> Callable:
             def past(k: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -65,15 +66,15 @@ def probabilities(
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"top_p is {top_p}; it must be greater than 0 and at most 1")
     logits = logits.float()
-    if temperature == 0:
+    if temperature < torch.finfo(torch.float32).tiny:  # as a divisor it would be 0
         return torch.nn.functional.one_hot(logits.argmax(-1), logits.shape[-1]).float()
-    # The largest logit becomes 0 first, so that a tiny temperature cannot overflow.
+    # The largest logit becomes 0 first, so that a small temperature cannot overflow.
     logits = (logits - logits.amax(-1, keepdim=True)) / temperature
     if top_k is not None:
         kept = logits.topk(min(top_k, logits.shape[-1])).values  # (B, k), largest first
         logits = logits.masked_fill(logits < kept[:, [-1]], -math.inf)
     p = logits.softmax(-1)
-    if top_p is not None:
+    if top_p is not None and top_p < 1:  # rounding would cut the tail at 1
         ordered, places = p.sort(dim=-1, descending=True, stable=True)  # (B, V)
         enough = ordered.cumsum(-1) - ordered >= top_p  # the likelier ones alone add up to it
         p = p.masked_fill(torch.zeros_like(enough).scatter(-1, places, enough), 0.0)
@@ -112,23 +113,26 @@ def generate(
         raise ValueError("the prompt is empty; begin with the id that begins a document")
     if max_new_tokens < 0:
         raise ValueError(f"max_new_tokens is {max_new_tokens}; it must be 0 or more")
+    probabilities(torch.zeros(1, 1), temperature, top_k, top_p)  # refuses what is impossible before anything is done
     block_size, was_training = model.config.block_size, model.training
     model.eval()
     kept, stopped = None, torch.zeros(len(idx), dtype=torch.bool, device=idx.device)
-    for _ in range(max_new_tokens):
-        context = idx[:, -block_size:]
-        if not cache or idx.shape[1] > block_size:
-            logits = model(context)[0]
-        elif kept is None:
-            kept = KVCache(model.config, len(idx), idx.device, model.tokens.weight.dtype)
-            logits = model(context, cache=kept)[0]
-        else:
-            logits = model(idx[:, -1:], cache=kept)[0]
-        p = probabilities(logits[:, -1], temperature, top_k, top_p)  # (B, V)
-        following = torch.multinomial(p, 1, generator=generator)  # (B, 1)
-        idx = torch.cat([idx, following], dim=1)
-        stopped |= following[:, 0] == stop
-        if stop is not None and stopped.all():
-            break
-    model.train(was_training)
+    try:
+        for _ in range(max_new_tokens):
+            context = idx[:, -block_size:]
+            if not cache or idx.shape[1] > block_size:
+                logits = model(context)[0]
+            elif kept is None:
+                kept = KVCache(model.config, len(idx), idx.device, model.tokens.weight.dtype)
+                logits = model(context, cache=kept)[0]
+            else:
+                logits = model(idx[:, -1:], cache=kept)[0]
+            p = probabilities(logits[:, -1], temperature, top_k, top_p)  # (B, V)
+            following = torch.multinomial(p, 1, generator=generator)  # (B, 1)
+            idx = torch.cat([idx, following], dim=1)
+            stopped |= following[:, 0] == stop
+            if stop is not None and stopped.all():
+                break
+    finally:
+        model.train(was_training)
     return idx

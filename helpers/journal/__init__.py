@@ -26,7 +26,7 @@ from .record import JournalError
 from .run import Run
 from .say import show_markdown
 
-__all__ = ["JournalError", "Run", "close_gone", "compare", "predicted_seconds", "start", "table"]
+__all__ = ["JournalError", "Run", "chosen_seed", "close_gone", "compare", "predicted_seconds", "start", "table"]
 
 _open: Run | None = None
 
@@ -77,7 +77,7 @@ def start(
         "status": "running",
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "seconds": None,
-        "seed": _seed(seed),
+        "seed": chosen_seed(seed),
         "config": config,
         "config_hash": sha256(json.dumps(config, sort_keys=True))[:16],
         "data_hash": data_hash or (sources.data_hash(*entry.sources) if entry.sources else None),
@@ -161,7 +161,7 @@ def predicted_seconds(notebook: str, profile: str) -> float | None:
     return seconds * hardware.Hardware(**there).speed(bound) / here.speed(bound)
 
 
-def _seed(seed: int | None) -> int | None:
+def chosen_seed(seed: int | None) -> int | None:
     """The notebook's seed, unless SEED= names another; a notebook without one has nothing to vary."""
     other = os.environ.get("SEED")
     if seed is None or not other:

@@ -53,6 +53,13 @@ def new_run(notebook: str) -> tuple[str, Path]:
         return run_id, folder
 
 
+def message(error: BaseException) -> str:
+    """What an error says, without the folders of this machine that the system puts into its own."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.strerror}: {relative(Path(os.fsdecode(error.filename)))}"
+    return str(error)
+
+
 def plain(value):
     """`value` as JSON holds it: numpy and torch numbers become Python's, NaN and infinity become text."""
     kind = type(value)  # exact types first: this runs for every logged number

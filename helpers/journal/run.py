@@ -247,7 +247,7 @@ class Run:
         before = copy.deepcopy(self.record)
         try:
             if error is not None:
-                self.record["error"] = {"type": type(error).__name__, "message": str(error)[:2000]}
+                self.record["error"] = {"type": type(error).__name__, "message": store.message(error)[:2000]}
             self.record["status"] = status
             self.record["seconds"] = round(time.perf_counter() - self._started, 1)
             self.record["resources"]["peak_memory_mb"] = provenance.peak_memory_mb()
@@ -292,7 +292,7 @@ class Run:
             self._edited.add(cell)
         error = result.error_before_exec or result.error_in_exec
         if error is not None:
-            self._event("error", type=type(error).__name__, message=str(error)[:2000])
+            self._event("error", type=type(error).__name__, message=store.message(error)[:2000])
         self.error = error
 
     # -- inside --------------------------------------------------------------------------------------------------

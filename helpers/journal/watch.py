@@ -18,7 +18,7 @@ from .. import paths
 from . import notice, reports
 from .markdown import clean, number
 from .progress import MARKS
-from .record import JournalError, plain
+from .record import JournalError, message, plain
 
 
 class Watch:
@@ -135,7 +135,8 @@ class Watch:
         if error is not None:
             status = "diverged" if isinstance(error, FloatingPointError) else "failed"
             status = "interrupted" if isinstance(error, KeyboardInterrupt) else status
-            why = f"{type(error).__name__}: {error}"[:500] if str(error) else type(error).__name__
+            told = message(error)
+            why = f"{type(error).__name__}: {told}"[:500] if told else type(error).__name__
         self.end(status, why)
 
     def end(self, status: str, why: str = "") -> None:

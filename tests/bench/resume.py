@@ -57,7 +57,7 @@ def killed_and_resumed(folder: Path, kills: int, steps: int, chance: random.Rand
     done, restarts = 0, []
     while True:
         began = time.perf_counter()
-        process = _start(text, broken, steps, ["--resume"])
+        process = _start(text, broken, steps, ["--resume"] if done else [])
         if done < kills:
             _wait_for_training(process, broken)
             restarts.append(time.perf_counter() - began)
