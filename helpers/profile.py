@@ -53,8 +53,8 @@ class Gpt:
     n_embd: int = 160
     block_size: int = 128
     batch_size: int = 8
-    max_iters: int = 2000
-    eval_interval: int = 200
+    max_iters: int = 2500
+    eval_interval: int = 250
     eval_batches: int = 32  # of the validation shard, at each evaluation on the way
     learning_rate: float = 2e-3
     dropout: float = 0.0
