@@ -173,11 +173,11 @@ def evaluate(one) -> None:
     training.evaluate(one.model, one.ids[: EVALUATION + 1], one.machine, one.recipe.batch_size)
 
 
-def checkpoint(one) -> None:
-    from helpers import training
+def keep(one) -> None:
+    from helpers import checkpoint
 
     with tempfile.TemporaryDirectory() as folder:
-        training.save_checkpoint(one, Path(folder), "bench")
+        checkpoint.save(one, Path(folder), "bench_budget", "bench")
 
 
 def seconds(work) -> float:
@@ -192,8 +192,8 @@ def plan(name: str, machine: hardware.Hardware) -> float:
     step = budget.seconds_per_step(trial.advance, warm=2, timed=10)
     evaluate(trial)
     evaluation = seconds(lambda: evaluate(trial))
-    checkpoint(trial)
-    saving = seconds(lambda: checkpoint(trial))
+    keep(trial)
+    saving = seconds(lambda: keep(trial))
     parts = budget.training_seconds(
         step, MODELS[name]["steps"], evaluation=evaluation, evaluations=1, checkpoint=saving, checkpoints=1
     )
@@ -209,7 +209,7 @@ def train(name: str, machine: hardware.Hardware) -> dict[str, float]:
         for _ in range(MODELS[name]["steps"]):
             one.advance()
         evaluate(one)
-        checkpoint(one)
+        keep(one)
         measured = time.perf_counter() - began
     allocated = found.allocated or found.mb  # where nothing counts what is allocated, what is resident
     return {"planned": planned, "measured": measured, "allocated": allocated, "resident": found.mb}
