@@ -61,7 +61,7 @@ NOTEBOOKS = (
         "03_gpt",
         "A GPT from scratch",
         "What does each part of a decoder do, and what does a small one learn in minutes?",
-        needs=("00_start_here", "02_tokenizer"),
+        needs=("00_start_here", "01_mrclean", "02_tokenizer"),
         makes=("checkpoints/03_gpt",),
         bound="matmul",
         headline=("bigram_loss", "val_loss_all", "val_bits_per_byte"),

@@ -62,7 +62,9 @@ class Live:
 
         from .. import plots
 
-        picture = Image(plots.png(chart(training, self._levels, line)), format="png", alt=line, width=800)
+        fig = chart(training, self._levels, line)
+        picture = Image(plots.png(fig), format="png", alt=line, width=800)
+        fig.clear()  # its parts refer to each other, and would stay in memory until a collection comes by
         if self._handle is None:
             self._handle = display(picture, display_id=True)
         else:
