@@ -185,7 +185,10 @@ def test_another_seed_agrees(after_course, reference):
 
 def test_three_times_the_learning_rate_differs(after_course, reference, monkeypatch, tmp_path):
     source = (ROOT / "notebooks" / "03_gpt.ipynb").read_text("utf-8")
-    changed = source.replace("learning_rate=settings.learning_rate,", "learning_rate=3 * settings.learning_rate,")
+    recipe = "training.classic(settings, run.seed)"
+    changed = source.replace(
+        recipe, f"__import__('dataclasses').replace({recipe}, learning_rate=3 * settings.learning_rate)"
+    )
     assert changed != source
     record = run_changed(changed, tmp_path, monkeypatch)
     found = record["agreement"]
