@@ -2,6 +2,7 @@
 
     <out>/tokenizer/             tokenizer and shards: of each file the first nine tenths to train on, the rest held out
     <out>/checkpoints/step-…/    see `checkpoint`
+    <out>/result.json            once the best checkpoint has been measured on all that was held out
 
 Sizes come from the profile, everything else from the text. Each start
 that trains leaves a record and an entry in the journal.
@@ -78,7 +79,6 @@ def split(text: str) -> tuple[str, str]:
 
 
 def _train(files: list[Path], texts: list[str], out: Path, resume: bool, steps: int | None, seed: int | None) -> int:
-
     from . import budget, checkpoint, gpt, hardware, journal, shards, training
 
     settings = profile.load()
@@ -86,6 +86,8 @@ def _train(files: list[Path], texts: list[str], out: Path, resume: bool, steps: 
     before = checkpoint.found(folder)
     if before and not resume:
         raise ValueError(f"{out} holds a training ({before[-1].name}); --resume goes on with it, or name another --out")
+    if not before:
+        result.unlink(missing_ok=True)  # of a training whose checkpoints somebody removed
     if resume and not (out / "tokenizer").is_dir():
         raise ValueError(f"{out} holds no training to go on with; without --resume one begins there")
     earlier = paths.read_json(before[-1] / "state.json")["recipe"] if before else {}

@@ -148,6 +148,13 @@ def test_a_training_that_was_killed_before_its_result_gets_it_later(lab):
     assert (lab / "out" / "result.json").is_file()
 
 
+def test_the_result_of_a_removed_training_is_not_taken_for_that_of_the_next(lab, monkeypatch):
+    assert train(lab) == 0
+    shutil.rmtree(lab / "out" / "checkpoints")
+    assert stopped(lab, monkeypatch, after=4) == 1
+    assert not (lab / "out" / "result.json").exists()
+
+
 def test_a_damaged_checkpoint_names_what_to_delete(lab, monkeypatch, capsys):
     stopped(lab, monkeypatch, after=4)
     place = checkpoint.last(lab / "out" / "checkpoints")
