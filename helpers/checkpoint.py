@@ -2,7 +2,7 @@
 
     <folder>/step-000500/  model.safetensors    the weights
                            config.json          the model's shape
-                           trainer.safetensors  the optimizer's state, loss and gradient norm of every step
+                           trainer.safetensors  the optimizers' state, loss and gradient norm of every step
                            state.json           step, recipe, evaluations
                            manifest.json        what it belongs to: tokenizer, data; and the hash of every file
 
@@ -21,7 +21,8 @@ import torch
 
 from . import paths
 from .bpe import Tokenizer
-from .gpt import GPT
+from .gpt import GPT, FastGPT, files
+from .recipe import Recipe
 from .training import Evaluation, Trainer
 
 KEPT = 2
@@ -76,7 +77,7 @@ def save(trainer: Trainer, folder: Path, made_by: str, profile: str, **facts) ->
     for stale in folder.glob(".step-*"):  # of a process that was killed
         shutil.rmtree(stale)
     part.mkdir(parents=True)
-    trainer.model.save(part)
+    files.save(trainer.model, part)
     tensors = {f"optimizer.{name}.{key}": value.cpu().contiguous() for name, key, value in _optimizer_state(trainer)}
     for name in ("losses", "norms"):
         tensors[name] = torch.tensor(getattr(trainer, name), dtype=torch.float64)
@@ -114,8 +115,8 @@ def restore(trainer: Trainer, place: Path, made_by: str, profile: str, **facts) 
     manifest = paths.read_manifest(place, made_by, profile)
     state = paths.read_json(place / "state.json")
     wanted = {**facts, **asdict(trainer.model.config), **asdict(trainer.recipe)}
-    recipe = {**state["recipe"], "betas": tuple(state["recipe"]["betas"])}
-    have = {**{name: manifest.get(name) for name in facts}, **paths.read_json(place / "config.json"), **recipe}
+    recipe = asdict(Recipe(**{**state["recipe"], "betas": tuple(state["recipe"]["betas"])}))
+    have = {**{name: manifest.get(name) for name in facts}, **asdict(files.config(place)), **recipe}
     differing = [
         f"{name} is {_short(have.get(name))} there and {_short(wanted.get(name))} here"
         for name in sorted({*wanted, *have})
@@ -123,7 +124,7 @@ def restore(trainer: Trainer, place: Path, made_by: str, profile: str, **facts) 
     ]
     if differing:
         raise Mismatch(f"{paths.relative(place)} does not belong to this training: {'; '.join(differing)}")
-    trainer.model.load_state_dict(GPT.load(place).state_dict())
+    trainer.model.load_state_dict(files.load(place).state_dict())
     tensors = load_file(place / "trainer.safetensors")
     trainer.losses, trainer.norms = tensors.pop("losses").tolist(), tensors.pop("norms").tolist()
     _set_optimizer_state(trainer, tensors)
@@ -133,7 +134,7 @@ def restore(trainer: Trainer, place: Path, made_by: str, profile: str, **facts) 
     return "" if state["numerics"] == here else f"the checkpoint was made in {state['numerics']}, this is {here}"
 
 
-def load(place: Path, made_by: str, profile: str, tokenizer: Tokenizer) -> GPT:
+def load(place: Path, made_by: str, profile: str, tokenizer: Tokenizer) -> GPT | FastGPT:
     """The model of a checkpoint, for use with `tokenizer`.
 
     Raises:
@@ -143,7 +144,7 @@ def load(place: Path, made_by: str, profile: str, tokenizer: Tokenizer) -> GPT:
     manifest = paths.read_manifest(place, made_by, profile)
     where = paths.relative(place)
     tokenizer.check_hash(manifest.get("tokenizer_hash", ""), f"the weights in {where}")
-    model = GPT.load(place)
+    model = files.load(place)
     if model.config.vocab_size < tokenizer.vocab_size:
         raise ValueError(
             f"the model in {where} knows {model.config.vocab_size} ids, the tokenizer has {tokenizer.vocab_size}"
@@ -175,25 +176,29 @@ def _drop(folder: Path, newest: Path) -> None:
         shutil.rmtree(hidden)
 
 
-def _names(trainer: Trainer) -> list[str]:
-    """Names of the parameters, in the order in which the optimizer numbers them."""
+def _names(trainer: Trainer, optimizer: torch.optim.Optimizer) -> list[str]:
+    """Names of its parameters, in the order in which an optimizer numbers them."""
     names = {id(parameter): name for name, parameter in trainer.model.named_parameters()}
-    return [names[id(p)] for group in trainer.optimizer.param_groups for p in group["params"]]
+    return [names[id(p)] for group in optimizer.param_groups for p in group["params"]]
 
 
 def _optimizer_state(trainer: Trainer) -> list[tuple[str, str, torch.Tensor]]:
-    state, names = trainer.optimizer.state_dict()["state"], _names(trainer)
-    return [(names[i], key, value) for i, values in state.items() for key, value in values.items()]
+    found = []
+    for optimizer in trainer.optimizers:
+        state, names = optimizer.state_dict()["state"], _names(trainer, optimizer)
+        found += [(names[i], key, value) for i, values in state.items() for key, value in values.items()]
+    return found
 
 
 def _set_optimizer_state(trainer: Trainer, tensors: dict[str, torch.Tensor]) -> None:
-    places = {name: i for i, name in enumerate(_names(trainer))}
-    state: dict[int, dict[str, torch.Tensor]] = {}
+    kept: dict[str, dict[str, torch.Tensor]] = {}
     for full, value in tensors.items():
         name, _, key = full.removeprefix("optimizer.").rpartition(".")
-        state.setdefault(places[name], {})[key] = value
-    # The groups' settings follow from the recipe, and the recipes are equal.
-    trainer.optimizer.load_state_dict({**trainer.optimizer.state_dict(), "state": state})
+        kept.setdefault(name, {})[key] = value
+    for optimizer in trainer.optimizers:
+        state = {i: kept[name] for i, name in enumerate(_names(trainer, optimizer)) if name in kept}
+        # The groups' settings follow from the recipe, and the recipes are equal.
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
 
 
 def _short(value) -> str:

@@ -1,6 +1,5 @@
-"""Train a GPT on a shard of token ids: batches, schedule, optimizer, evaluation, and the loop around them.
+"""Train a GPT on a shard of token ids: batches, evaluation, and the loop around them. How, is what a `Recipe` says.
 
-The loop is the plain recipe of GPT-3 and nanoGPT: AdamW, warm-up and decay of the learning rate, clipped gradients.
 Every random choice comes from (seed, step), so step 700 sees the same batch whether or not the steps before it ran.
 """
 
@@ -18,7 +17,10 @@ import numpy as np
 import torch
 
 from . import hardware, paths
-from .gpt import GPT
+from .gpt import GPT, FastGPT
+from .recipe import Recipe, classic, fast, learning_rate, make_optimizers, schedule
+
+__all__ = ["Recipe", "classic", "fast", "learning_rate"]  # of `recipe`, so that a notebook needs one import
 
 # How far logits may be from those of float32 on a CPU, as a share of their standard deviation. bfloat16 keeps 8 bits.
 PARITY = {"float32": 1e-3, "bfloat16": 0.1}
@@ -26,55 +28,6 @@ PARITY = {"float32": 1e-3, "bfloat16": 0.1}
 
 class NonFiniteLoss(FloatingPointError):
     """The loss or the gradient is no longer a number; the message names the step and what to change."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a model is trained; the learning rate is its peak.
-
-    Raises:
-        ValueError: for an impossible value, with what is allowed.
-    """
-
-    max_iters: int
-    batch_size: int  # sequences in a step
-    learning_rate: float
-    eval_interval: int  # steps between two evaluations
-    eval_batches: int = 0  # of the validation shard, spread evenly over it; 0, or more than there are, means all
-    accumulate: int = 1  # parts that a step's batch goes through the model in, for one that does not fit at once
-    warmup_fraction: float = 0.1
-    weight_decay: float = 0.1
-    betas: tuple[float, float] = (0.9, 0.95)
-    max_norm: float = 1.0  # of the gradient, which is scaled down to it
-    seed: int = 1337
-
-    def __post_init__(self):
-        for name in ("max_iters", "batch_size", "eval_interval", "accumulate"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if self.batch_size % self.accumulate:
-            raise ValueError(f"accumulate is {self.accumulate}, which does not divide batch_size {self.batch_size}")
-        for name in ("learning_rate", "max_norm"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be greater than 0")
-        for name in ("eval_batches", "weight_decay", "seed"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be 0 or more")
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas are {self.betas}; each must be at least 0 and less than 1")
-        if not 0 <= self.warmup_fraction < 1:
-            raise ValueError(f"warmup_fraction is {self.warmup_fraction}; it must be at least 0 and less than 1")
-
-
-def classic(settings, seed: int = 1337) -> Recipe:
-    """The recipe of a profile (``profile.Gpt``); that of ``gpu`` is the asked-for one to the letter.
-
-    What the letter leaves open: learning rate up over a tenth of the steps and down to zero, AdamW and clipping as in
-    GPT-3 (arXiv:2005.14165, appendix B); and the evaluation's batches lie evenly spread instead of drawn anew, so that
-    two evaluations differ by the model alone.
-    """
-    names = ("max_iters", "batch_size", "learning_rate", "eval_interval", "eval_batches")
-    return Recipe(**{name: getattr(settings, name) for name in names}, seed=seed)
 
 
 def batch(ids: np.ndarray, recipe: Recipe, step: int, block_size: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -117,7 +70,9 @@ def validation_batches(
 
 
 @torch.no_grad()
-def evaluate(model: GPT, ids: np.ndarray, machine: hardware.Hardware, batch_size: int, batches: int = 0) -> float:
+def evaluate(
+    model: GPT | FastGPT, ids: np.ndarray, machine: hardware.Hardware, batch_size: int, batches: int = 0
+) -> float:
     """Mean loss over the shard, or over a fixed part of it, in nats per token; no dropout, no chance."""
     was_training = model.training
     model.eval()
@@ -142,34 +97,8 @@ def bits_per_byte(loss: float, tokens: int, size: int) -> float:
     return loss * tokens / (math.log(2) * size)
 
 
-def learning_rate(recipe: Recipe, step: int) -> float:
-    """Up in a straight line over the warm-up, then down in a straight line to zero at the end."""
-    warmup = round(recipe.warmup_fraction * recipe.max_iters)
-    if step < warmup:
-        return recipe.learning_rate * (step + 1) / warmup
-    return recipe.learning_rate * (recipe.max_iters - step) / (recipe.max_iters - warmup)
-
-
-def make_optimizer(model: torch.nn.Module, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW that shrinks matrices only: a norm's scale has no reason to be near zero.
-
-    Raises:
-        AssertionError: a parameter that is in no group, or in two, would not be trained as meant.
-    """
-    trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    grouped = [id(p) for group in groups for p in group["params"]]
-    if sorted(grouped) != sorted(id(p) for p in trained):
-        raise AssertionError(f"{len(trained)} parameters to train, {len(grouped)} places in the optimizer's groups")
-    # fused: one pass over memory instead of one per operation.
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=recipe.betas, fused=True)
-
-
 @torch.no_grad()
-def check_parity(model: GPT, idx: torch.Tensor, machine: hardware.Hardware) -> dict[str, float | str]:
+def check_parity(model: GPT | FastGPT, idx: torch.Tensor, machine: hardware.Hardware) -> dict[str, float | str]:
     """Whether the machine's device, in the dtype it computes in, gives the logits of float32 on the CPU.
 
     Worth asking before anything is trained there: a wrong kernel trains, too, only worse.
@@ -206,7 +135,7 @@ class Evaluation:
 
 
 class Trainer:
-    """A model, its optimizer, and where they stand; `checkpoint` keeps all of it.
+    """A model, its optimizers, and where they stand; `checkpoint` keeps all of it.
 
     Attributes:
         step: the steps done.
@@ -215,17 +144,21 @@ class Trainer:
         seconds: that the steps took, those of earlier processes included.
     """
 
-    def __init__(self, model: GPT, ids: np.ndarray, recipe: Recipe, machine: hardware.Hardware):
+    def __init__(self, model: GPT | FastGPT, ids: np.ndarray, recipe: Recipe, machine: hardware.Hardware):
         self.model = model.to(machine.device).train()
         self.ids = ids
         self.recipe = recipe
         self.machine = machine
-        self.optimizer = make_optimizer(self.model, recipe)
+        self.optimizers = make_optimizers(self.model, recipe)
         self.step = 0
         self.losses: list[float] = []
         self.norms: list[float] = []
         self.evaluations: list[Evaluation] = []
         self.seconds = 0.0
+
+    def batch(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Inputs and targets of the next step, see `batch`."""
+        return batch(self.ids, self.recipe, self.step, self.model.config.block_size)
 
     def advance(self) -> tuple[float, float]:
         """One step; returns the loss before it (nats per token) and the norm of the gradient before clipping.
@@ -233,10 +166,12 @@ class Trainer:
         Raises:
             NonFiniteLoss: before the weights are touched.
         """
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.recipe, self.step)
+        share = schedule(self.recipe, self.step)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * share
         torch.manual_seed(self.recipe.seed * 1_000_003 + self.step)  # dropout's chance belongs to the step, too
-        x, y = batch(self.ids, self.recipe, self.step, self.model.config.block_size)
+        x, y = self.batch()
         total, parts = 0.0, self.recipe.accumulate
         for part_x, part_y in zip(x.chunk(parts), y.chunk(parts), strict=True):
             with hardware.autocast(self.machine):
@@ -246,8 +181,9 @@ class Trainer:
             (loss / parts).backward()  # gradients add up: parts of equal size give that of the whole batch
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.max_norm).item()
         self._check(norm, "norm of the gradient")
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)  # here, so that gradients and activations never share the peak
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.model.zero_grad()  # here, so that gradients and activations never share the peak
         self.step += 1
         self.losses.append(total)
         self.norms.append(norm)
@@ -255,7 +191,7 @@ class Trainer:
 
     def _check(self, value: float, what: str) -> None:
         if not math.isfinite(value):
-            self.optimizer.zero_grad(set_to_none=True)
+            self.model.zero_grad()
             rate = learning_rate(self.recipe, self.step)
             raise NonFiniteLoss(
                 f"the {what} is {value} at step {self.step}, learning rate {rate:.2g}; this step changed nothing. "

@@ -6,7 +6,10 @@ gpt.generate(model, idx, 100, temperature=0.8, top_p=0.95)
 gpt.save_for_transformers(model, tokenizer, "my-model")
 """
 
+from . import files
 from .export import save_for_transformers, to_transformers
+from .fast import FastConfig, FastGPT
+from .files import make
 from .generate import KVCache, generate, probabilities
 from .model import GPT, MLP, Block, CausalSelfAttention, GPTConfig
 
@@ -15,9 +18,13 @@ __all__ = [
     "MLP",
     "Block",
     "CausalSelfAttention",
+    "FastConfig",
+    "FastGPT",
     "GPTConfig",
     "KVCache",
+    "files",
     "generate",
+    "make",
     "probabilities",
     "save_for_transformers",
     "to_transformers",

@@ -14,25 +14,29 @@ class KVCache:
     """Keys and values of the tokens so far, of every block: what attention would otherwise compute again.
 
     Shape of each: (n_layer, B, H, block_size, C/H), filled up to `length`. Room for a whole context is set aside at
-    once: growing it token by token would copy it as often.
+    once: growing it token by token would copy it as often. `ids` (B, length) are the tokens themselves.
     """
 
     def __init__(self, config: GPTConfig, batch_size: int, device="cpu", dtype: torch.dtype = torch.float32):
         shape = (config.n_layer, batch_size, config.n_head, config.block_size, config.n_embd // config.n_head)
         self.keys = torch.empty(shape, device=device, dtype=dtype)
         self.values = torch.empty(shape, device=device, dtype=dtype)
-        self.length = 0
+        self.ids = torch.empty((batch_size, 0), device=device, dtype=torch.int64)
 
-    def extend(self, new: int) -> list[Callable]:
-        """For each block, a function that keeps the keys and values of `new` tokens and returns all there are.
+    @property
+    def length(self) -> int:
+        return self.ids.shape[1]
+
+    def extend(self, idx: torch.Tensor) -> list[Callable]:
+        """For each block, a function that keeps the keys and values of `idx` (B, new) and returns all there are.
 
         Raises:
             ValueError: several tokens after others; a prompt goes in first, then one token at a time.
         """
-        start = self.length
+        start, new = self.length, idx.shape[1]
         if start and new > 1:
             raise ValueError(f"{new} tokens at once after {start}: a prompt goes in first, then one token at a time")
-        self.length += new
+        self.ids = torch.cat([self.ids, idx], dim=1)
 
         def of(layer: int) -> Callable:
             def past(k: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

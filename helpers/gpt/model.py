@@ -18,14 +18,11 @@ Letters in the shape comments: B sequences in a batch, T tokens in a sequence, C
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-
-from ..paths import read_json, relative, write_atomic, write_json
 
 
 @dataclass(frozen=True)
@@ -137,7 +134,7 @@ class GPT(nn.Module):
             raise ValueError(f"{start + T} tokens are longer than block_size {self.config.block_size}; cut the context")
         x = self.tokens(idx) + self.positions.weight[start : start + T]  # (B, T, C)
         x = self.dropout(x)
-        pasts = cache.extend(T) if cache else [None] * self.config.n_layer
+        pasts = cache.extend(idx) if cache else [None] * self.config.n_layer
         for block, past in zip(self.blocks, pasts, strict=True):
             x = block(x, past)  # (B, T, C)
         logits = F.linear(self.norm(x), self.tokens.weight)  # (B, T, V)
@@ -162,27 +159,3 @@ class GPT(nn.Module):
         if sum(groups.values()) != total:
             raise AssertionError(f"the groups add up to {sum(groups.values()):,}, the model has {total:,} parameters")
         return groups
-
-    def save(self, folder: Path) -> None:
-        """Write ``model.safetensors`` and ``config.json`` into `folder`, each whole or not at all."""
-        from safetensors.torch import save
-
-        weights = {name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}
-        write_atomic(folder / "model.safetensors", save(weights))
-        write_json(folder / "config.json", asdict(self.config))
-
-    @classmethod
-    def load(cls, folder: Path) -> GPT:
-        """Read what `save` wrote.
-
-        Raises:
-            ValueError: the weights do not fit the configuration; names the folder and the difference.
-        """
-        from safetensors.torch import load_file
-
-        model = cls(GPTConfig(**read_json(folder / "config.json")))
-        try:
-            model.load_state_dict(load_file(folder / "model.safetensors"))
-        except RuntimeError as error:
-            raise ValueError(f"{relative(folder)}: model.safetensors does not fit config.json: {error}") from error
-        return model

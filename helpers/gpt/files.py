@@ -1,0 +1,57 @@
+"""A model in a folder: ``model.safetensors`` and ``config.json``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from ..paths import read_json, relative, write_atomic, write_json
+from .fast import FastConfig, FastGPT
+from .model import GPT, GPTConfig
+
+
+def make(config: GPTConfig) -> GPT | FastGPT:
+    """A new model of the kind that `config` is for."""
+    return FastGPT(config) if isinstance(config, FastConfig) else GPT(config)
+
+
+def save(model: GPT | FastGPT, folder: Path) -> None:
+    """Write weights and configuration into `folder`, each whole or not at all."""
+    from safetensors.torch import save as to_bytes
+
+    weights = {name: value.detach().cpu().contiguous() for name, value in _state(model).items()}
+    write_atomic(folder / "model.safetensors", to_bytes(weights))
+    write_json(folder / "config.json", asdict(model.config))
+
+
+def config(folder: Path) -> GPTConfig:
+    """The configuration that `save` wrote, a `FastConfig` if it was one."""
+    fields = read_json(folder / "config.json")
+    return FastConfig(**fields) if "rope" in fields else GPTConfig(**fields)
+
+
+def load(folder: Path) -> GPT | FastGPT:
+    """Read what `save` wrote.
+
+    Raises:
+        ValueError: the weights do not fit the configuration; names the folder and the difference.
+    """
+    from safetensors.torch import load_file
+
+    model, weights = make(config(folder)), load_file(folder / "model.safetensors")
+    missing, unknown = sorted(_state(model).keys() - weights), sorted(weights.keys() - _state(model))
+    try:
+        if missing or unknown:
+            raise RuntimeError(f"missing {', '.join(missing) or 'nothing'}; unknown {', '.join(unknown) or 'nothing'}")
+        model.load_state_dict(weights, strict=False)  # a tied head is not in the file
+    except RuntimeError as error:
+        raise ValueError(f"{relative(folder)}: model.safetensors does not fit config.json: {error}") from error
+    return model
+
+
+def _state(model: GPT | FastGPT) -> dict:
+    """The weights by name, each once: those of a tied head are the embedding's."""
+    state = model.state_dict()
+    if isinstance(model, FastGPT) and not model.config.untied:
+        del state["head.weight"]
+    return state
