@@ -114,6 +114,9 @@ BENCHMARKS = (
     Notebook("bench_vocabulary", "Which vocabulary", "How many ids serve a small model best, at equal compute?"),
     Notebook("bench_resume", "Killed and resumed", "Is a training that is killed and goes on the one never stopped?"),
     Notebook("bench_budget", "What a plan is worth", "How far do time and peak memory lie from what was planned?"),
+    Notebook(
+        "bench_tune", "The same number of trials", "What do the plain and the fast recipe reach when both are tuned?"
+    ),
     Notebook("bench_spread", "Spread over seeds", "How far apart are runs that differ in nothing but the seed?"),
 )
 

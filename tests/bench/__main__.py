@@ -16,6 +16,7 @@ BENCHMARKS = {
     "vocabulary": "which vocabulary small models do best with, at equal compute (twenty minutes)",
     "resume": "whether a training that is killed twenty times is the one that never was (five minutes)",
     "budget": "how far time and peak memory lie from their plan, for three models (four minutes)",
+    "tune": "as many trials for the plain recipe as for the fast one (eight minutes)",
     "spread": "how far apart runs are that differ in nothing but the seed (five runs of a notebook)",
 }
 
