@@ -114,6 +114,9 @@ BENCHMARKS = (
     Notebook("bench_vocabulary", "Which vocabulary", "How many ids serve a small model best, at equal compute?"),
     Notebook("bench_resume", "Killed and resumed", "Is a training that is killed and goes on the one never stopped?"),
     Notebook("bench_budget", "What a plan is worth", "How far do time and peak memory lie from what was planned?"),
+    Notebook("bench_race", "A fast recipe beside nanoGPT", "How much less time does the same loss take?"),
+    Notebook("bench_levers", "Lever by lever", "What is each part of the fast recipe worth, in tokens and in seconds?"),
+    Notebook("bench_numerics", "What numerics change", "Do bfloat16 and dropout without attention train as well?"),
     Notebook(
         "bench_tune", "The same number of trials", "What do the plain and the fast recipe reach when both are tuned?"
     ),

@@ -46,9 +46,9 @@ def probe(seconds: float = 8.0) -> Hardware:
 
     device = choose_device(torch)
     each = seconds / 4
-    gflops = {"float32": _matmul_gflops(torch, device, torch.float32, each)}
+    gflops = {"float32": matmul_gflops(torch, device, torch.float32, each)}
     if device == "cpu" or (device == "cuda" and torch.cuda.is_bf16_supported()):  # on "mps" not every chip has it
-        gflops["bfloat16"] = _matmul_gflops(torch, device, torch.bfloat16, each)
+        gflops["bfloat16"] = matmul_gflops(torch, device, torch.bfloat16, each)
     return Hardware(
         device=device,
         accelerators=_accelerators(torch),
@@ -134,7 +134,7 @@ def _file():
     return artifacts("hardware.json")
 
 
-def _matmul_gflops(torch, device: str, dtype, seconds: float, n: int = 1024) -> float:
+def matmul_gflops(torch, device: str, dtype, seconds: float, n: int = 1024) -> float:
     """Best of many square matmuls: the best is what the machine can do, the rest is what else it was doing."""
     a = torch.ones(n, n, device=device, dtype=dtype)
     b = torch.ones(n, n, device=device, dtype=dtype)

@@ -1,7 +1,7 @@
 """How a model is trained: a recipe, its learning rate at every step, and the optimizers it asks for.
 
 Two recipes stand side by side: `classic`, AdamW as GPT-3 and nanoGPT have it, for `gpt.GPT`; and `fast`, Muon for the
-matrices and a long, flat top of the learning rate, for `gpt.FastGPT`. Notebook 12 shows what each difference is worth.
+matrices and a rate of their own for the tables, for `gpt.FastGPT`. Notebook 12 shows what each difference is worth.
 """
 
 from __future__ import annotations
@@ -76,19 +76,19 @@ def classic(settings, seed: int = 1337) -> Recipe:
 
 
 def fast(settings, seed: int = 1337) -> Recipe:
-    """The same steps, batches and evaluations, with what `make bench ARGS=levers` found to be worth its time.
+    """The same steps, batches and evaluations, with what is worth its time (`make bench ARGS=levers`).
 
     Muon (Jordan et al. 2024) turns each matrix's momentum into its nearest orthogonal matrix, so one learning rate
     fits every width. The tables take a rate of their own, because a row learns only from the few tokens it stands for.
-    The rates stay at their peak for the first part, and go down to zero in a straight line.
+    The rates go down to zero in a straight line, from the first step on. Chosen by `make bench ARGS=tune`.
     """
     return Recipe(
         **_sizes(settings),
         optimizer="muon",
-        learning_rate=0.02,
-        table_learning_rate=0.015,
+        learning_rate=0.025,
+        table_learning_rate=0.02,
         warmup_fraction=0.0,
-        cooldown_fraction=0.7,
+        momentum=0.9,
         weight_decay=0.0,
         betas=(0.8, 0.95),
         seed=seed,

@@ -16,6 +16,9 @@ BENCHMARKS = {
     "vocabulary": "which vocabulary small models do best with, at equal compute (twenty minutes)",
     "resume": "whether a training that is killed twenty times is the one that never was (five minutes)",
     "budget": "how far time and peak memory lie from their plan, for three models (four minutes)",
+    "race": "a fast recipe beside nanoGPT: time to its loss, speed, share of the limit (half an hour)",
+    "levers": "what each part of the fast recipe is worth, in tokens and in seconds (forty minutes)",
+    "numerics": "whether bfloat16, and no dropout on attention, train as well (half an hour)",
     "tune": "as many trials for the plain recipe as for the fast one (eight minutes)",
     "spread": "how far apart runs are that differ in nothing but the seed (five runs of a notebook)",
 }
