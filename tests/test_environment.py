@@ -65,7 +65,8 @@ def test_imports_between_helpers_run_downwards():
     layer = {
         "paths": 0, "profile": 0, "course": 0, "sources": 0, "hardware": 0,
         "stats": 1, "trend": 1, "budget": 1, "plots": 1, "journal": 1,
-        "mrclean": 2, "bpe": 2, "shards": 2, "gpt": 2, "training": 2, "checkpoint": 2, "own_text": 2,
+        "mrclean": 2, "bpe": 2, "shards": 2, "gpt": 2, "muon": 2, "recipe": 2, "training": 2, "checkpoint": 2,
+        "own_text": 2,
         "classify": 3, "encoder": 3, "finetune": 3,
         "execution": 4, "reproduce": 4, "run": 4,
     }  # fmt: skip

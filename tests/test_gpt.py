@@ -7,7 +7,16 @@ import pytest
 import torch
 
 from helpers import budget
-from helpers.gpt import GPT, CausalSelfAttention, GPTConfig, KVCache, generate, probabilities, save_for_transformers
+from helpers.gpt import (
+    GPT,
+    CausalSelfAttention,
+    GPTConfig,
+    KVCache,
+    files,
+    generate,
+    probabilities,
+    save_for_transformers,
+)
 
 SMALL = GPTConfig(vocab_size=61, block_size=16, n_layer=2, n_head=4, n_embd=32)
 
@@ -194,7 +203,7 @@ def test_the_cache_changes_no_logit(prompt):
         parts = [model(idx[:, :prompt], cache=cache)[0]]
         parts += [model(idx[:, [t]], cache=cache)[0] for t in range(prompt, 16)]
     torch.testing.assert_close(torch.cat(parts, dim=1), whole)
-    assert cache.length == 16
+    assert cache.length == 16 and torch.equal(cache.ids, idx)
     with pytest.raises(ValueError, match="17 tokens are longer than block_size 16"):
         model(idx[:, :1], cache=cache)
 
@@ -270,15 +279,15 @@ def test_a_tokenizer_with_more_ids_than_the_model_is_not_exported(tmp_path):
 
 def test_a_checkpoint_gives_equal_logits(tmp_path):
     model, idx = model_of(), torch.arange(16)[None]
-    model.save(tmp_path)
-    loaded = GPT.load(tmp_path).eval()
+    files.save(model, tmp_path)
+    loaded = files.load(tmp_path).eval()
     assert loaded.config == model.config
     assert torch.equal(loaded(idx)[0], model(idx)[0])
 
 
 def test_weights_that_do_not_fit_the_configuration_are_refused(tmp_path):
-    model_of().save(tmp_path)
+    files.save(model_of(), tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "n_layer": 3}))
     with pytest.raises(ValueError, match=r"does not fit config\.json"):
-        GPT.load(tmp_path)
+        files.load(tmp_path)

@@ -16,6 +16,7 @@ from helpers import profile, training
 from helpers.gpt import GPT, GPTConfig
 from helpers.hardware import Hardware
 from helpers.paths import ROOT
+from helpers.recipe import make_optimizers
 
 CPU = Hardware("cpu", "test", "float32", 1, 1, 8.0, {"float32": 1.0}, 1.0, 1.0)
 CONFIG = GPTConfig(vocab_size=50, block_size=16, n_layer=2, n_head=2, n_embd=32, dropout=0.1)
@@ -102,10 +103,11 @@ def test_the_schedule_warms_up_and_comes_down_to_nearly_nothing():
 
 def test_only_matrices_decay_and_every_parameter_is_in_one_group():
     model = GPT(CONFIG)
-    decayed, kept = training.make_optimizer(model, RECIPE).param_groups
-    assert decayed["weight_decay"] == RECIPE.weight_decay and kept["weight_decay"] == 0
-    assert all(p.ndim == 2 for p in decayed["params"]) and all(p.ndim == 1 for p in kept["params"])
-    counted = sum(p.numel() for p in decayed["params"] + kept["params"])
+    (optimizer,) = make_optimizers(model, RECIPE)
+    *decayed, kept = optimizer.param_groups
+    assert all(group["weight_decay"] == RECIPE.weight_decay for group in decayed) and kept["weight_decay"] == 0
+    assert all(p.ndim == 2 for group in decayed for p in group["params"]) and all(p.ndim == 1 for p in kept["params"])
+    counted = sum(p.numel() for group in optimizer.param_groups for p in group["params"])
     assert counted == sum(p.numel() for p in model.parameters())
 
 
@@ -224,7 +226,8 @@ def test_the_gradient_is_clipped_but_its_norm_is_told():
     recipe = training.Recipe(max_iters=6, batch_size=4, learning_rate=3e-3, eval_interval=3, max_norm=1e-3)
     trainer = trainer_of(recipe)
     seen = []
-    trainer.optimizer.register_step_pre_hook(
+    (optimizer,) = trainer.optimizers
+    optimizer.register_step_pre_hook(
         lambda optimizer, *rest: seen.append(
             math.sqrt(sum(p.grad.square().sum().item() for g in optimizer.param_groups for p in g["params"]))
         )
