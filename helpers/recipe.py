@@ -122,13 +122,15 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 def make_optimizers(model: torch.nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """AdamW, and Muon for the blocks' matrices where the recipe asks for it.
 
+    A table in a block is none of its matrices: few of its rows have a gradient in a step, and Muon would move all.
     AdamW shrinks matrices only: a norm's scale has no reason to be near zero. Each group keeps its peak as "peak".
 
     Raises:
         AssertionError: a parameter that is in no group, or in two, would not be trained as meant.
     """
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    matrices = [p for name, p in trained.items() if p.ndim == 2 and name.startswith("blocks.")]
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Embedding)}
+    matrices = [p for name, p in trained.items() if name.startswith("blocks.") and p.ndim == 2 and id(p) not in tables]
     chosen = {id(p) for p in matrices}
     rest = [p for p in trained.values() if id(p) not in chosen]
     rate, table_rate = recipe.learning_rate, recipe.table_learning_rate or recipe.learning_rate
