@@ -103,12 +103,13 @@ def schedule(recipe: Recipe, step: int) -> float:
     """The share of its peak that every learning rate has at `step`.
 
     Up in a straight line over the warm-up; the peak; then down over the cooldown, in a straight line or as a cosine.
+    Steps beyond the last, as when the time of a few is measured, have what the cooldown ends with.
     """
     warmup = round(recipe.warmup_fraction * recipe.max_iters)
     if step < warmup:
         return (step + 1) / warmup
     cooldown = round(recipe.cooldown_fraction * (recipe.max_iters - warmup))
-    left = min(1.0, (recipe.max_iters - step) / cooldown) if cooldown else 1.0
+    left = min(1.0, max(0, recipe.max_iters - step) / cooldown) if cooldown else 1.0
     if recipe.cosine:
         left = 0.5 * (1 - math.cos(math.pi * left))
     return recipe.final_fraction + (1 - recipe.final_fraction) * left
