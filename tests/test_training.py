@@ -1,5 +1,6 @@
 """Training: batches, schedule, optimizer groups, determinism, and how it stops."""
 
+import copy
 import math
 import os
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 from helpers import profile, training
-from helpers.gpt import GPT, GPTConfig
+from helpers.gpt import GPT, FastConfig, FastGPT, GPTConfig, fast
 from helpers.hardware import Hardware
 from helpers.paths import ROOT
 from helpers.recipe import make_optimizers
@@ -306,6 +307,19 @@ def test_parity_passes_here_and_names_the_difference_where_numerics_are_wrong(mo
     monkeypatch.setattr(training, "PARITY", {"bfloat16": 1e-6})
     with pytest.raises(AssertionError, match="logits in bfloat16 on cpu are up to"):
         training.check_parity(model, idx, replace(CPU, dtype="bfloat16"))
+
+
+def test_parity_looks_behind_a_head_that_begins_at_zero(monkeypatch):
+    torch.manual_seed(0)
+    model, idx = FastGPT(FastConfig(vocab_size=50, block_size=16, n_layer=2, n_head=2, n_embd=32)), torch.arange(16)
+    before = copy.deepcopy(model.state_dict())
+    found = training.check_parity(model, idx[None], replace(CPU, dtype="bfloat16"))
+    assert 0 < found["largest"] < training.PARITY["bfloat16"] * found["spread"]
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    attend = fast.attend  # below, with a kernel that is wrong in one dtype
+    monkeypatch.setattr(fast, "attend", lambda q, k, v: attend(q, k, v if q.dtype == torch.float32 else v.flip(2)))
+    with pytest.raises(AssertionError, match="logits in bfloat16 on cpu are up to"):
+        training.check_parity(model, idx[None], replace(CPU, dtype="bfloat16"))
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="needs a file system with holes")
