@@ -4,8 +4,9 @@
     <out>/checkpoints/step-…/    see `checkpoint`
     <out>/result.json            once the best checkpoint has been measured on all that was held out
 
-Sizes come from the profile, everything else from the text. Each start
-that trains leaves a record and an entry in the journal.
+Sizes come from the profile, everything else from the text. Two recipes, each with its own model: fast, `gpt.FastGPT`
+with `recipe.fast`; classic, `gpt.GPT` with `recipe.classic`, which other libraries can load. Each start that trains
+leaves a record and an entry in the journal.
 """
 
 from __future__ import annotations
@@ -25,15 +26,23 @@ from . import course, paths, profile
 MADE_BY = "helpers.gpt train"
 HELD_OUT = 0.1  # of each file's bytes, at its end
 BYTES_PER_MERGE = 500  # of text; a merge that few places speak for would be learned by heart
+RECIPES = ("fast", "classic")  # the first unless said otherwise
 
 
-def train(files: list[Path], out: Path, resume: bool, steps: int | None, seed: int | None) -> int:
+def train(
+    files: list[Path], out: Path, resume: bool, steps: int | None, seed: int | None, recipe: str | None = None
+) -> int:
     """Train on `files` into `out`; returns the exit status.
+
+    Args:
+        steps, seed, recipe: None for those that the training in `out` began with, or else the profile's, 1337 and fast.
 
     Raises:
         ValueError: text that cannot be read or is too short; another training in `out`; a checkpoint that belongs to
-            another text or other settings, with every difference named.
+            another text or other settings, with every difference named; a recipe that is none of RECIPES.
     """
+    if recipe is not None and recipe not in RECIPES:
+        raise ValueError(f"recipe is {recipe!r}; it must be one of {', '.join(RECIPES)}")
     texts = read(files)
     for file, text in zip(files, texts, strict=True):
         if not all(split(text)):
@@ -43,7 +52,7 @@ def train(files: list[Path], out: Path, resume: bool, steps: int | None, seed: i
     out.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(out / ".lock", timeout=0):
-            return _train(files, texts, out, resume, steps, seed)
+            return _train(files, texts, out, resume, steps, seed, recipe)
     except filelock.Timeout:
         raise ValueError(f"another training is at work in {out}; wait for it, or name another --out") from None
 
@@ -78,7 +87,15 @@ def split(text: str) -> tuple[str, str]:
     return text[: line or cut], text[line or cut :]
 
 
-def _train(files: list[Path], texts: list[str], out: Path, resume: bool, steps: int | None, seed: int | None) -> int:
+def _train(
+    files: list[Path],
+    texts: list[str],
+    out: Path,
+    resume: bool,
+    steps: int | None,
+    seed: int | None,
+    chosen: str | None,
+) -> int:
     from . import budget, checkpoint, gpt, hardware, journal, shards, training
 
     settings = profile.load()
@@ -90,34 +107,41 @@ def _train(files: list[Path], texts: list[str], out: Path, resume: bool, steps: 
         result.unlink(missing_ok=True)  # of a training whose checkpoints somebody removed
     if resume and not (out / "tokenizer").is_dir():
         raise ValueError(f"{out} holds no training to go on with; without --resume one begins there")
-    earlier = paths.read_json(before[-1] / "state.json")["recipe"] if before else {}
-    seed = journal.chosen_seed(seed if seed is not None else earlier.get("seed", 1337))
-    recipe = _recipe(settings.gpt, steps or earlier.get("max_iters"), seed)
     tokenizer, manifest = _tokens(texts, out / "tokenizer", settings, before)
+    kind, earlier = _began(before, settings.name) if before else (chosen or RECIPES[0], {})
+    if chosen not in (None, kind):
+        raise ValueError(
+            f"the training in {out} began with --recipe {kind} and cannot go on with {chosen}; leave --recipe out, or "
+            "name another --out"
+        )
+    seed = journal.chosen_seed(seed if seed is not None else earlier.get("seed", 1337))
+    recipe = _recipe(kind, settings.gpt, steps or earlier.get("max_iters"), seed)
     held_out = "".join(split(text)[1] for text in texts).encode("utf-8")
     train_ids, val_ids = (shards.read(out / "tokenizer", side, tokenizer, MADE_BY)[0] for side in ("train", "val"))
     shape = {key: getattr(settings.gpt, key) for key in ("block_size", "n_layer", "n_head", "n_embd", "dropout")}
-    config = gpt.GPTConfig(vocab_size=tokenizer.vocab_size, **shape)
+    of_kind = {"fast": gpt.FastConfig, "classic": gpt.GPTConfig}[kind]
+    config = of_kind(vocab_size=tokenizer.vocab_size, **shape)
     belongs = {"made_by": MADE_BY, "profile": settings.name}
     belongs |= {"tokenizer_hash": tokenizer.hash, "data_hash": manifest["data_hash"]}
     machine = hardware.known() or _probe()
 
     hardware.seed_everything(seed)
-    trial = training.Trainer(gpt.GPT(config), train_ids, recipe, machine)
+    trial = training.Trainer(gpt.make(config), train_ids, recipe, machine)
     training.check_parity(trial.model, training.batch(train_ids, recipe, 0, config.block_size)[0][:1], machine)
     step_seconds = budget.seconds_per_step(trial.advance, warm=2, timed=8)
     del trial  # before there is another
     hardware.seed_everything(seed)
-    trainer = training.Trainer(gpt.GPT(config), train_ids, recipe, machine)
+    trainer = training.Trainer(gpt.make(config), train_ids, recipe, machine)
     if before:
-        _restore(trainer, before, belongs)
+        if told := checkpoint.restore(trainer, before[-1], **belongs):
+            print(f"{told}; what follows is a good training, but not bit for bit the one without a break")
         if trainer.step == recipe.max_iters and result.is_file():
             print(f"the training in {out} is done, {trainer.step:,} steps; name another --out for a new one")
             return 0
 
     run = journal.start(
         course.TRAINING.name,
-        config={**asdict(config), **asdict(recipe), "files": [file.name for file in files]},
+        config={"recipe": kind, **asdict(config), **asdict(recipe), "files": [file.name for file in files]},
         data_hash=manifest["data_hash"][:16],
         seed=seed,
         resumed_from=_known(before),
@@ -131,7 +155,7 @@ def _train(files: list[Path], texts: list[str], out: Path, resume: bool, steps: 
         run.say(
             "{total:,} parameters, {tokens:,} tokens to train on, which {steps:,} steps read {passes:.1f} times; about "
             "{time} to go. At every evaluation a checkpoint is kept: the last two, and the best.",
-            total=sum(budget.parameters(config).values()), tokens=len(train_ids), steps=recipe.max_iters,
+            total=sum(p.numel() for p in trainer.model.parameters()), tokens=len(train_ids), steps=recipe.max_iters,
             passes=recipe.max_iters * recipe.batch_size * config.block_size / len(train_ids),
             time=budget.duration(seconds),
         )  # fmt: skip
@@ -157,8 +181,8 @@ def _train(files: list[Path], texts: list[str], out: Path, resume: bool, steps: 
         paths.write_json(result, {"run_id": run.record["run_id"], "best": best.name, "val_bits_per_byte": per_byte})
     except KeyboardInterrupt:
         run.close("interrupted")
-        told = ["--steps", str(recipe.max_iters), "--seed", str(seed), "--profile", settings.name, "--resume"]
-        again = shlex.join(["--text", *map(str, files), "--out", str(out), *told])
+        same = ["--recipe", kind, "--steps", str(recipe.max_iters), "--seed", str(seed), "--profile", settings.name]
+        again = shlex.join(["--text", *map(str, files), "--out", str(out), *same, "--resume"])
         print(
             f"stopped after step {trainer.step:,} of {recipe.max_iters:,}; go on with:\n"
             f"python -m helpers.gpt train {again}",
@@ -172,32 +196,32 @@ def _train(files: list[Path], texts: list[str], out: Path, resume: bool, steps: 
     return 0
 
 
-def _recipe(settings: profile.Gpt, steps: int | None, seed: int):
-    """The profile's, with as many evaluations when there are fewer steps."""
-    from . import training
-
-    recipe = training.classic(settings, seed)
-    if steps is None:
-        return recipe
-    return replace(recipe, max_iters=steps, eval_interval=max(1, min(recipe.eval_interval, steps // 10)))
-
-
-def _restore(trainer, before: list[Path], belongs: dict) -> None:
-    """Put `trainer` where the newest checkpoint stands.
+def _began(before: list[Path], profile_name: str) -> tuple[str, dict]:
+    """Which of RECIPES the training has that left the checkpoints `before`, and the fields of its `recipe.Recipe`.
 
     Raises:
-        ValueError: it is damaged; says what to delete to go on from the one before it.
+        ValueError: the newest is damaged; says what to delete to go on from the one before it.
     """
-    from . import checkpoint
+    from . import gpt
 
     *others, newest = before
     try:
-        changed = checkpoint.restore(trainer, newest, **belongs)
+        paths.read_manifest(newest, MADE_BY, profile_name)
     except paths.MissingArtifact as error:
         rest = f"to go on from {others[-1].name}" if others else "to begin anew"
         raise ValueError(f"{error}. Delete the folder {newest} {rest}") from error
-    if changed:
-        print(f"{changed}; what follows is a good training, but not bit for bit the one without a break")
+    kind = "fast" if isinstance(gpt.files.config(newest), gpt.FastConfig) else "classic"
+    return kind, paths.read_json(newest / "state.json")["recipe"]
+
+
+def _recipe(kind: str, settings: profile.Gpt, steps: int | None, seed: int):
+    """The profile's, with as many evaluations when there are fewer steps."""
+    from . import training
+
+    recipe = {"fast": training.fast, "classic": training.classic}[kind](settings, seed)
+    if steps is None:
+        return recipe
+    return replace(recipe, max_iters=steps, eval_interval=max(1, min(recipe.eval_interval, steps // 10)))
 
 
 def _watched(run, trainer, val_ids, tokenizer, save) -> None:

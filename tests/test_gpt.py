@@ -10,12 +10,15 @@ from helpers import budget
 from helpers.gpt import (
     GPT,
     CausalSelfAttention,
+    FastConfig,
+    FastGPT,
     GPTConfig,
     KVCache,
     files,
     generate,
     probabilities,
     save_for_transformers,
+    to_transformers,
 )
 
 SMALL = GPTConfig(vocab_size=61, block_size=16, n_layer=2, n_head=4, n_embd=32)
@@ -275,6 +278,18 @@ def test_a_tokenizer_with_more_ids_than_the_model_is_not_exported(tmp_path):
 
     with pytest.raises(ValueError, match="has 258 ids, the model knows 61"):
         save_for_transformers(model_of(), bpe.Tokenizer([]), tmp_path)
+
+
+def test_a_fast_model_is_not_exported(tmp_path):
+    from helpers import bpe
+
+    model = FastGPT(FastConfig(vocab_size=258, block_size=16, n_layer=1, n_head=2, n_embd=8))
+    told = "no class for tables of earlier tokens; train with --recipe classic"
+    with pytest.raises(ValueError, match=told):
+        save_for_transformers(model, bpe.Tokenizer([]), tmp_path / "new")
+    with pytest.raises(ValueError, match=told):
+        to_transformers(model)
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_checkpoint_gives_equal_logits(tmp_path):

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from helpers import bpe, checkpoint, hardware, own_text, paths, training
+from helpers.gpt import GPT, FastGPT, files
 from helpers.gpt.__main__ import main
 from helpers.journal import record as store
 from tests.bench import resume
@@ -37,11 +38,14 @@ def train(lab, *more):
     return main(["train", "--text", str(lab / "my.txt"), "--out", str(lab / "out"), "--steps", "6", *more])
 
 
-def test_one_command_trains_on_a_text_and_tells_the_journal(lab, capsys):
-    assert train(lab) == 0
+@pytest.mark.parametrize(("more", "kind"), [((), FastGPT), (("--recipe", "classic"), GPT)])
+def test_one_command_trains_on_a_text_and_tells_the_journal(lab, capsys, more, kind):
+    assert train(lab, *more) == 0
     (run,) = (paths.read_json(file) for file in (lab / "journal" / "runs").glob("*/run.json"))
     assert run["notebook"] == "gpt_train" and run["status"] == "finished"
     assert run["config"]["files"] == ["my.txt"] and str(lab) not in str(run["config"])
+    assert run["config"]["recipe"] == ("fast" if kind is FastGPT else "classic")
+    assert run["config"]["optimizer"] == ("muon" if kind is FastGPT else "adamw")
     assert 0 < run["metrics"]["val_bits_per_byte"]["final"] < 8
     assert run["metrics"]["perplexity"]["final"] == pytest.approx(
         2.718281828 ** run["metrics"]["val_loss_all"]["final"], rel=1e-6
@@ -50,7 +54,7 @@ def test_one_command_trains_on_a_text_and_tells_the_journal(lab, capsys):
     assert run["run_id"] in (lab / "journal" / "journal.md").read_text("utf-8")
     places = [place.name for place in checkpoint.found(lab / "out" / "checkpoints")]
     assert places[-1] == "step-000006" and len(places) <= 3
-    capsys.readouterr()
+    told = capsys.readouterr().out
 
     how = ["sample", "--model", str(lab / "out"), "--prompt", "the king", "--tokens", "20"]
     texts = []
@@ -59,12 +63,18 @@ def test_one_command_trains_on_a_text_and_tells_the_journal(lab, capsys):
         texts.append(capsys.readouterr().out)
     assert texts[0] == texts[1] != texts[2] and all(text.startswith("the king") for text in texts)
 
-    assert main(["export", "--model", str(lab / "out"), "--out", str(lab / "other")]) == 0
-    from transformers import AutoModelForCausalLM
-
     tokenizer = bpe.load(lab / "out" / "tokenizer")
     place = checkpoint.best(lab / "out" / "checkpoints")
     ours = checkpoint.load(place, own_text.MADE_BY, "smoke", tokenizer).eval()
+    assert type(ours) is kind
+    assert f"{sum(p.numel() for p in ours.parameters()):,} parameters" in told
+    assert main(["export", "--model", str(lab / "out"), "--out", str(lab / "other")]) == (2 if kind is FastGPT else 0)
+    if kind is FastGPT:
+        assert "train with --recipe classic for a model that it can load" in capsys.readouterr().err
+        assert not (lab / "other").exists()
+        return
+    from transformers import AutoModelForCausalLM
+
     idx = torch.tensor([tokenizer.encode_document("the night is a sword")])
     with torch.no_grad():
         theirs = AutoModelForCausalLM.from_pretrained(lab / "other").eval()(idx).logits
@@ -81,7 +91,7 @@ def test_a_training_is_not_written_over_and_a_finished_one_is_not_gone_on_with(l
     assert "is done, 6 steps" in capsys.readouterr().out
 
 
-def stopped(lab, monkeypatch, after):
+def stopped(lab, monkeypatch, after, *more):
     """Ask a training to stop, as Ctrl-C does, after so many steps."""
     advance = training.Trainer.advance
 
@@ -93,7 +103,7 @@ def stopped(lab, monkeypatch, after):
 
     with monkeypatch.context() as patch:
         patch.setattr(training.Trainer, "advance", counted)
-        return train(lab)
+        return train(lab, *more)
 
 
 def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(lab, monkeypatch, capsys):
@@ -103,6 +113,7 @@ def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(lab, monkeypatch, caps
     assert checkpoint.last(lab / "out" / "checkpoints").name == "step-000004"
     command = shlex.split(told.splitlines()[-1])
     assert command[:4] == ["python", "-m", "helpers.gpt", "train"]
+    assert command[command.index("--recipe") + 1] == "fast"
     assert main(command[3:]) == 0
     first, second = sorted((lab / "journal" / "runs").glob("*"))
     record = paths.read_json(first / "run.json")
@@ -130,6 +141,29 @@ def test_steps_and_seed_of_the_beginning_need_not_be_said_again(lab, monkeypatch
     assert checkpoint.last(lab / "out" / "checkpoints").name == "step-000006"
 
 
+@pytest.mark.parametrize(("begun", "other", "kind"), [("classic", "fast", GPT), ("fast", "classic", FastGPT)])
+def test_a_training_goes_on_with_its_recipe_and_refuses_another(lab, monkeypatch, capsys, begun, other, kind):
+    assert stopped(lab, monkeypatch, 4, "--recipe", begun) == 1
+    assert f"--recipe {begun} " in capsys.readouterr().err.splitlines()[-1]
+    assert train(lab, "--resume", "--recipe", other) == 2
+    told = f"began with --recipe {begun} and cannot go on with {other}; leave --recipe out, or name another --out"
+    assert told in capsys.readouterr().err
+    assert checkpoint.last(lab / "out" / "checkpoints").name == "step-000004"
+    assert main(["train", "--text", str(lab / "my.txt"), "--out", str(lab / "out"), "--resume"]) == 0
+    place = checkpoint.last(lab / "out" / "checkpoints")
+    assert place.name == "step-000006" and type(files.load(place)) is kind
+    _, second = sorted((lab / "journal" / "runs").glob("*"))
+    assert paths.read_json(second / "run.json")["config"]["recipe"] == begun
+
+
+def test_an_unknown_recipe_is_refused_with_those_there_are(lab, capsys):
+    with pytest.raises(SystemExit):
+        train(lab, "--recipe", "slow")
+    assert "invalid choice: 'slow'" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="recipe is 'slow'; it must be one of fast, classic"):
+        own_text.train([lab / "my.txt"], lab / "out", False, 6, None, "slow")
+
+
 def test_the_seed_of_the_environment_is_the_one_that_is_used(lab, monkeypatch):
     monkeypatch.setenv("SEED", "5")
     assert train(lab) == 0
@@ -155,10 +189,11 @@ def test_the_result_of_a_removed_training_is_not_taken_for_that_of_the_next(lab,
     assert not (lab / "out" / "result.json").exists()
 
 
-def test_a_damaged_checkpoint_names_what_to_delete(lab, monkeypatch, capsys):
+@pytest.mark.parametrize(("name", "ending"), [("state.json", " "), ("config.json", "}")])
+def test_a_damaged_checkpoint_names_what_to_delete(lab, monkeypatch, capsys, name, ending):
     stopped(lab, monkeypatch, after=4)
     place = checkpoint.last(lab / "out" / "checkpoints")
-    (place / "state.json").write_text((place / "state.json").read_text() + " ")
+    (place / name).write_text((place / name).read_text() + ending)
     capsys.readouterr()
     assert train(lab, "--resume") == 2
     before = checkpoint.found(lab / "out" / "checkpoints")[-2].name

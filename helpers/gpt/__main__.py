@@ -2,7 +2,7 @@
 
     train    a tokenizer and a GPT on text files of your own; an interrupted one goes on with --resume
     sample   text from a trained model: the course's, or with --model your own
-    export   the same model for the transformers library
+    export   the same model for the transformers library, which knows those of --recipe classic
 
 Exit status: 0 all well, 1 stopped before the end (it can go on), 2 wrong usage or input.
 """
@@ -14,7 +14,7 @@ import os
 import sys
 from pathlib import Path
 
-from .. import paths, profile
+from .. import own_text, paths, profile
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,9 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def train(options: argparse.Namespace) -> int:
-    from .. import own_text
-
-    return own_text.train(options.text, options.out, options.resume, options.steps, options.seed)
+    return own_text.train(options.text, options.out, options.resume, options.steps, options.seed, options.recipe)
 
 
 def sample(options: argparse.Namespace) -> int:
@@ -73,7 +71,7 @@ def export(options: argparse.Namespace) -> int:
 
 def _model(options: argparse.Namespace):
     """Model, tokenizer and checkpoint: the course's, or those that `train` left in --model."""
-    from .. import bpe, checkpoint, own_text
+    from .. import bpe, checkpoint
 
     if options.model:
         folder, made_by, tokens = options.model / "checkpoints", own_text.MADE_BY, options.model / "tokenizer"
@@ -111,6 +109,12 @@ def _parser() -> argparse.ArgumentParser:
     place = paths.artifacts("my_gpt")
     new.add_argument("--out", type=Path, default=place, metavar="DIR", help=f"default: {paths.shown(place)}")
     new.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in DIR")
+    new.add_argument(
+        "--recipe",
+        choices=own_text.RECIPES,
+        help="fast learns more in the same time; classic is GPT-2's shape, which export can write; default: fast, or "
+        "the one it began with",
+    )
     new.add_argument("--steps", type=_positive, metavar="N", help="default: the profile's, or those it began with")
     new.add_argument("--seed", type=_number, metavar="N", help="default: 1337, or the one it began with")
     new.set_defaults(run=train)
@@ -124,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     text.add_argument("--seed", type=_number, default=1337, metavar="N")
     text.set_defaults(run=sample)
 
-    away = commands.add_parser("export", parents=[common, which], help="the model for the transformers library")
+    away = commands.add_parser("export", parents=[common, which], help="a classic model for the transformers library")
     away.add_argument("--out", type=Path, required=True, metavar="DIR")
     away.set_defaults(run=export)
     return parser

@@ -30,7 +30,15 @@ def to_transformers(model: GPT, bos: int | None = None, eos: int | None = None) 
 
     Args:
         bos, eos: ids that begin and end a document, for its ``generate``.
+
+    Raises:
+        ValueError: a `fast.FastGPT`; GPT-2 has no place for its tables of earlier tokens.
     """
+    if not isinstance(model, GPT):
+        raise ValueError(
+            f"a {type(model).__name__} cannot be exported: the transformers library has no class for tables of earlier "
+            "tokens; train with --recipe classic for a model that it can load"
+        )
     with warnings.catch_warnings():  # it asks for widgets to draw progress bars with; there are none to draw
         warnings.simplefilter("ignore")
         import tqdm.auto  # noqa: F401
@@ -68,7 +76,7 @@ def save_for_transformers(model: GPT, tokenizer: bpe.Tokenizer, folder: Path) ->
     """Write model and tokenizer into `folder` for ``AutoModelForCausalLM`` and ``AutoTokenizer``.
 
     Raises:
-        ValueError: the tokenizer has ids that the model does not know.
+        ValueError: the tokenizer has ids that the model does not know; a model that `to_transformers` refuses.
     """
     if tokenizer.vocab_size > model.config.vocab_size:
         raise ValueError(
