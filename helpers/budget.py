@@ -1,6 +1,7 @@
 """What a model will cost before it is built: parameters, arithmetic, memory and time, written for people.
 
-A `config` here is anything with vocab_size, block_size, n_layer, n_head, n_embd and dropout (``gpt.GPTConfig``).
+A `config` here is anything with vocab_size, block_size, n_layer, n_head, n_embd and dropout (``gpt.GPTConfig``). That
+of a ``gpt.FastGPT`` is taken where it makes no difference, and refused by `parameters` and `memory`.
 Every formula is held against a count in tests/test_budget.py.
 """
 
@@ -25,7 +26,12 @@ UNITS = (("year", 365 * 86_400), ("day", 86_400), ("hour", 3_600), ("minute", 60
 
 
 def parameters(config) -> dict[str, int]:
-    """Parameters by group, from the configuration alone: 12 n_layer n_embd² and what goes around them."""
+    """Parameters by group, from the configuration alone: 12 n_layer n_embd² and what goes around them.
+
+    Raises:
+        ValueError: the configuration of a `gpt.FastGPT`, whose tables are not counted here.
+    """
+    _is_classic(config)
     L, C = config.n_layer, config.n_embd
     return {
         "token embedding (and head)": config.vocab_size * C,  # one matrix, used twice
@@ -36,16 +42,25 @@ def parameters(config) -> dict[str, int]:
     }
 
 
+def _is_classic(config) -> None:
+    if hasattr(config, "rope"):  # not by its class: planning must not load torch
+        raise ValueError(
+            f"a {type(config).__name__} is not planned here, only gpt.GPTConfig is; make the model and count: "
+            "sum(p.numel() for p in model.parameters()), and budget.PeakMemory around a step"
+        )
+
+
 def flops_per_token(config) -> int:
     """Floating-point operations to train on one token, forward and backward: 6 N + 12 n_layer n_embd block_size.
 
-    N counts the parameters that multiply: all matrices including the head, but neither norms nor the look-up of
-    positions. The second term is attention's queries times keys and weights times values, the full square as is the
-    custom (PaLM, arXiv:2204.02311, appendix B), though a causal kernel may skip half of it.
+    N counts the parameters that multiply: the matrices of the blocks and the head, but neither norms nor tables that
+    are only looked up. So it holds for a `gpt.FastGPT`, too. The second term is attention's queries times keys and
+    weights times values, the full square as is the custom (PaLM, arXiv:2204.02311, appendix B), though a causal kernel
+    may skip half of it.
     """
-    groups = parameters(config)
-    n = sum(groups.values()) - groups["position embedding"] - groups["norms"]
-    return 6 * n + 12 * config.n_layer * config.n_embd * config.block_size
+    L, C = config.n_layer, config.n_embd
+    n = 12 * L * C * C + config.vocab_size * C
+    return 6 * n + 12 * L * C * config.block_size
 
 
 def memory(config, batch_size: int, dtype: str, *, flash: bool = True, checkpointing: bool = False) -> dict[str, int]:
@@ -61,6 +76,9 @@ def memory(config, batch_size: int, dtype: str, *, flash: bool = True, checkpoin
 
     "peak" is not the sum: it is the largest of five moments, as the gradients grow while the activations are freed.
     Every part is counted in tests/test_budget.py; `make bench ARGS=budget` holds the peak against whole trainings.
+
+    Raises:
+        ValueError: another dtype, or the configuration of a `gpt.FastGPT`, which keeps other activations.
     """
     L, C, H, T, V = config.n_layer, config.n_embd, config.n_head, config.block_size, config.vocab_size
     P, tokens = sum(parameters(config).values()), batch_size * T

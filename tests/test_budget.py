@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import budget
-from helpers.gpt import GPT, GPTConfig
+from helpers.gpt import GPT, FastConfig, FastGPT, GPTConfig
 
 CONFIG = GPTConfig(vocab_size=96, block_size=32, n_layer=2, n_head=2, n_embd=64)
 
@@ -32,6 +32,37 @@ def test_flops_per_token_equals_the_operations_torch_counts():
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         model(idx, idx)[1].backward()
     assert counter.get_total_flops() == budget.flops_per_token(CONFIG) * idx.numel()
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {},
+        {"qk_norm": True, "value_embeddings": True, "bigram": True},
+        {"rope": False, "untied": False, "previous": 0},
+        {"relu2": False, "zero_init": False, "previous": 7},
+    ],
+)
+def test_flops_per_token_of_a_fast_model_are_the_operations_torch_counts(switches):
+    """Tables are looked up, which multiplies nothing, and the head counts once, tied or not."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    config = FastConfig(vocab_size=96, block_size=32, n_layer=2, n_head=2, n_embd=64, **switches)
+    model, idx = FastGPT(config), torch.randint(96, (3, 32))
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        model(idx, idx)[1].backward()
+    assert counter.get_total_flops() == budget.flops_per_token(config) * idx.numel()
+    assert budget.flops_per_token(config) == budget.flops_per_token(CONFIG)
+
+
+def test_a_fast_model_is_not_planned_as_if_it_were_classic():
+    config = FastConfig(vocab_size=96, block_size=32, n_layer=2, n_head=2, n_embd=64)
+    with pytest.raises(ValueError, match=r"a FastConfig is not planned here, only gpt\.GPTConfig is"):
+        budget.parameters(config)
+    with pytest.raises(ValueError, match=r"budget\.PeakMemory around a step"):
+        budget.memory(config, 4, "float32")
+    assert budget.kv_cache(config, 1, 32, "float32") == budget.kv_cache(CONFIG, 1, 32, "float32")
 
 
 def kernel(flash: bool):
