@@ -130,6 +130,49 @@ def test_every_parameter_has_a_gradient(name):
         assert bool(gradient is not None and gradient.any()) == reached, parameter
 
 
+def plainly(model, row):
+    """Logits of a model with every switch on, for one row of ids, a token and a head at a time."""
+    w, C, H = model.state_dict(), model.config.n_embd, model.config.n_head
+    D, T = C // H, len(row)
+
+    def norm(x):
+        return (x - x.mean(-1, keepdim=True)) / (x.var(-1, unbiased=False, keepdim=True) + 1e-5).sqrt()
+
+    def turned(x, position):  # pairs (i, i + D/2)
+        angles = torch.tensor([position * 10_000 ** (-2 * i / D) for i in range(D // 2)])
+        z = torch.complex(x[: D // 2], x[D // 2 :]) * torch.polar(torch.ones(D // 2), angles)
+        return torch.cat([z.real, z.imag])
+
+    x = [w["tokens.weight"][i].clone() for i in row]
+    for t in range(T):
+        for back in range(1, min(t, model.config.previous) + 1):
+            x[t] += w[f"before.{back - 1}.weight"][row[t - back]]
+    x = [norm(each) for each in x]
+    for layer in range(model.config.n_layer):
+        of = {name.removeprefix(f"blocks.{layer}."): value for name, value in w.items() if f"blocks.{layer}." in name}
+        q, k, v = zip(*((of["attention.qkv.weight"] @ norm(each)).split(C) for each in x), strict=True)
+        v = [a + of["values.weight"][i] for a, i in zip(v, row, strict=True)]
+        gathered = torch.zeros(T, C)
+        for head in range(H):
+            part = slice(head * D, (head + 1) * D)
+            for t in range(T):
+                query = turned(norm(q[t][part]), t)
+                scores = torch.stack([query @ turned(norm(k[u][part]), u) / math.sqrt(D) for u in range(t + 1)])
+                for weight, u in zip(scores.softmax(0), range(t + 1), strict=True):
+                    gathered[t, part] += weight * v[u][part]
+        x = [a + of["attention.out.weight"] @ b for a, b in zip(x, gathered, strict=True)]
+        x = [a + of["mlp.down.weight"] @ (of["mlp.up.weight"] @ norm(a)).clamp(min=0) ** 2 for a in x]
+    return torch.stack([w["head.weight"] @ norm(a) + w["bigram.weight"][i] for a, i in zip(x, row, strict=True)])
+
+
+def test_with_every_switch_on_it_is_what_a_plain_loop_computes():
+    model, idx = model_of(EVERYTHING), ids(2, 9)
+    with torch.no_grad():
+        logits = model(idx)[0]
+        for row, ours in zip(idx.tolist(), logits, strict=True):
+            torch.testing.assert_close(ours, plainly(model, row), atol=1e-4, rtol=1e-4)
+
+
 def test_earlier_rows_by_hand():
     table = torch.nn.Embedding.from_pretrained(torch.tensor([[0.0], [10.0], [20.0], [30.0]]))
     row = torch.tensor([[3, 1, 2]])

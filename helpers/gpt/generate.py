@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import torch
 
+from .fast import FastGPT
 from .model import GPT, GPTConfig
 
 
@@ -88,7 +89,7 @@ def probabilities(
 
 @torch.no_grad()
 def generate(
-    model: GPT,
+    model: GPT | FastGPT,
     idx: torch.Tensor,
     max_new_tokens: int,
     *,
