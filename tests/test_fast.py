@@ -313,6 +313,8 @@ def test_weights_that_do_not_fit_the_configuration_are_refused(tmp_path, saved, 
     [
         ({"n_head": 32}, "n_embd / n_head is 1; RoPE turns numbers in pairs, so it must be even"),
         ({"n_embd": 12, "n_head": 4}, "n_embd / n_head is 3"),
+        ({"rope": "no"}, "rope is 'no'; it must be True or False"),
+        ({"bigram": 1}, "bigram is 1; it must be True or False"),
         ({"previous": -1}, "previous is -1; it must be a whole number of at least 0"),
         ({"previous": 1.0}, "previous is 1.0"),
         ({"previous": True}, "previous is True"),

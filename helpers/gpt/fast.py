@@ -54,6 +54,9 @@ class FastConfig(GPTConfig):
 
     def __post_init__(self):
         super().__post_init__()
+        for name in ("rope", "relu2", "zero_init", "untied", "qk_norm", "value_embeddings", "bigram"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be True or False")
         if isinstance(self.previous, bool) or not isinstance(self.previous, int) or self.previous < 0:
             raise ValueError(f"previous is {self.previous!r}; it must be a whole number of at least 0")
         if self.rope and (self.n_embd // self.n_head) % 2:
@@ -176,7 +179,7 @@ class FastGPT(nn.Module):
         self._initialise()
         if config.rope:
             half = C // config.n_head // 2
-            speeds = 10_000.0 ** (-torch.arange(half) / half)  # radians a token; the slowest turns once in 60,000
+            speeds = 10_000.0 ** (-torch.arange(half) / half)  # radians a token: 1, and down to nearly 1/10,000
             angles = torch.outer(torch.arange(T), speeds)[:, None, None]  # (T, 1, 1, C/H/2): for (B, T, 2, H, C/H)
             self.register_buffer("cos", angles.cos(), persistent=False)
             self.register_buffer("sin", angles.sin(), persistent=False)
