@@ -50,8 +50,9 @@ def gradients(model, x, y):
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.2])
-def test_with_every_switch_off_it_is_the_classic_model(dropout):
-    """Logits, loss and every gradient, and what dropout does to them."""
+def test_with_every_switch_off_it_is_the_classic_model(dropout, monkeypatch):
+    """Logits, loss and every gradient, and where dropout acts; how it draws is tested below."""
+    monkeypatch.setattr(fast, "Dropout", torch.nn.Dropout)
     torch.manual_seed(0)
     classic = GPT(GPTConfig(**SIZES, dropout=dropout)).train()
     ours = FastGPT(FastConfig(**SIZES, **CLASSIC, dropout=dropout)).train()
@@ -79,6 +80,32 @@ def test_with_every_switch_off_it_begins_as_the_classic_model_does():
     ours, theirs = FastGPT(FastConfig(**sizes, **CLASSIC)), GPT(GPTConfig(**sizes))
     want = {name: p.std().item() for name, p in theirs.named_parameters() if "norm" not in name}
     assert {name: p.std().item() for name, p in ours.named_parameters()} == pytest.approx(want, rel=0.05)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.2, 0.5, 0.9])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_dropout_drops_as_many_as_it_should_and_keeps_the_sum(p, dtype):
+    layer, x = fast.Dropout(p), torch.ones(3, 7, 4763, dtype=dtype)  # a number that 8 does not divide
+    torch.manual_seed(0)
+    y = layer(x)
+    share = round(256 * p) / 256
+    spread = (share * (1 - share) / x.numel()) ** 0.5
+    assert y.dtype == dtype and abs((y == 0).float().mean().item() - share) < 4 * spread
+    assert y.float().mean().item() == pytest.approx(1, abs=4 * spread / (1 - share) + 2**-8 * (dtype != torch.float32))
+    assert set(y.unique().tolist()) == {0, torch.tensor(1 / (1 - share)).to(dtype).item()}
+    near, far = (y == 0).flatten().float(), (y == 0).flatten().float().roll(1)
+    assert abs(torch.corrcoef(torch.stack([near, far]))[0, 1]) < 4 / x.numel() ** 0.5  # neighbours share a draw
+
+
+def test_dropout_follows_the_seed_and_stays_out_of_evaluation():
+    layer, x = fast.Dropout(0.3), torch.randn(4, 5, requires_grad=True)
+    masks = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        (gradient,) = torch.autograd.grad(layer(x).sum(), x)
+        masks.append(gradient)
+    assert torch.equal(masks[0], masks[1]) and not torch.equal(masks[0], masks[2])
+    assert torch.equal(layer.eval()(x), x) and torch.equal(fast.Dropout(0.0)(x), x)
 
 
 def test_it_begins_as_the_table_says():

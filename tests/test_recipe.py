@@ -1,6 +1,7 @@
 """Recipes: the learning rate of every step, which optimizer has which parameter, and what is refused."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -64,6 +65,7 @@ def test_steps_beyond_the_last_go_on_with_what_the_cooldown_ends_with(cosine, fi
         ({"table_learning_rate": -0.1}, "table_learning_rate is -0.1; it must be 0 or more"),
         ({"table_learning_rate": math.inf}, "table_learning_rate is inf"),
         ({"max_norm": 0.0}, "max_norm is 0.0; it must be greater than 0"),
+        ({"momentum": 1.0}, "momentum is 1.0; it must be at least 0 and less than 1"),
         ({"warmup_fraction": math.nan}, "warmup_fraction is nan"),
     ],
 )
@@ -91,7 +93,8 @@ def test_the_classic_recipe_gives_everything_to_adamw_and_decays_no_scale():
 
 def test_muon_leaves_the_scales_of_the_classic_model_to_adamw():
     model = GPT(GPTConfig(**SIZES))
-    adamw, muon = recipe.make_optimizers(model, recipe.fast(SETTINGS))
+    adamw, muon = recipe.make_optimizers(model, replace(recipe.fast(SETTINGS), momentum=0.9))
+    assert muon.param_groups[0]["momentum"] == 0.9
     assert {p.ndim for group in muon.param_groups for p in group["params"]} == {2}
     assert {p.ndim for group in adamw.param_groups for p in group["params"]} == {1, 2}
 
