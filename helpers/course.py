@@ -85,6 +85,14 @@ NOTEBOOKS = (
         bound="matmul",
         headline=("test_accuracy", "gain_over_baseline"),
     ),
+    Notebook(
+        "12_side_by_side",
+        "Side by side",
+        "How much less does the same loss cost with a better recipe, and which part of it saves what?",
+        needs=("00_start_here", "01_mrclean"),
+        bound="matmul",
+        headline=("val_loss_plain", "val_loss_fast", "fewer_characters"),
+    ),
 )
 
 # Records that no notebook makes: the runner's of the whole course, those of `python -m helpers.gpt train`, and those
@@ -116,6 +124,7 @@ BENCHMARKS = (
     Notebook("bench_budget", "What a plan is worth", "How far do time and peak memory lie from what was planned?"),
     Notebook("bench_race", "A fast recipe beside nanoGPT", "How much less time does the same loss take?"),
     Notebook("bench_levers", "Lever by lever", "What is each part of the fast recipe worth, in tokens and in seconds?"),
+    Notebook("bench_recipes", "The better default", "Is the fast recipe better where the course trains on tokens?"),
     Notebook("bench_numerics", "What numerics change", "Do bfloat16 and dropout without attention train as well?"),
     Notebook(
         "bench_tune", "The same number of trials", "What do the plain and the fast recipe reach when both are tuned?"

@@ -19,6 +19,7 @@ BENCHMARKS = {
     "race": "a fast recipe beside nanoGPT: time to its loss, speed, share of the limit (half an hour)",
     "levers": "what each part of the fast recipe is worth, in tokens and in seconds (forty minutes)",
     "numerics": "whether bfloat16, and no dropout on attention, train as well (half an hour)",
+    "recipes": "whether the fast recipe is the better default on the course's own shards (ten minutes)",
     "tune": "as many trials for the plain recipe as for the fast one (eight minutes)",
     "spread": "how far apart runs are that differ in nothing but the seed (five runs of a notebook)",
 }

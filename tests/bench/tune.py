@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
-from helpers import hardware, journal
+from helpers import hardware, journal, plots
 from helpers.journal.markdown import number
 
 from . import arms
@@ -43,6 +43,14 @@ def main(arguments: list[str]) -> int:
     for name, found in trials.items():
         run.log(**{f"best_{name}": min(loss for loss, _ in found)}, unit="nats/character", better="lower")
         run.log(**{f"worst_{name}": max(loss for loss, _ in found)}, unit="nats/character", better="lower")
+    fig, ax = plots.figure(height=2.2)
+    for i, (name, found) in enumerate(trials.items()):
+        ax.plot([loss for loss, _ in found], [i] * TRIALS, "o", ms=8, alpha=0.6, label=name)
+    ax.set_yticks(range(len(trials)), trials)
+    ax.set(xlabel="loss on the text for tuning (nats/character)", ylim=(-0.5, len(trials) - 0.5))
+    data = {name: [loss for loss, _ in found] for name, found in trials.items()}
+    said = "; ".join(f"{name}: {', '.join(f'{loss:.3f}' for loss in sorted(losses))}" for name, losses in data.items())
+    run.figure("bench_tune", fig, data=data, alt=f"Loss of every trial, from best to worst. {said}.")
     best = {name: min(found, key=lambda trial: trial[0])[1] for name, found in trials.items()}
     run.finish(
         verdict="{n} trials each. The best plain one reaches {best_plain:.3f} nats per character after {steps} steps "
@@ -54,24 +62,34 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+FIRST = {  # what each was before any tuning: nanoGPT's own, and rates as they are published for Muon
+    "plain": {},
+    "fast": {
+        "learning_rate": 0.02,
+        "table_learning_rate": 0.015,
+        "cooldown_fraction": 0.7,
+        "momentum": 0.95,
+        "batch_size": 24,
+    },
+}
+
+
 def draw(name: str, trial: int) -> dict[str, float]:
-    """Settings of a trial; the first is what the recipe has anyway."""
+    """Settings of a trial."""
+    if not trial:
+        return FIRST[name]
     chance = np.random.default_rng([ord(name[0]), trial])
 
     def between(low: float, high: float) -> float:
         return float(np.exp(chance.uniform(np.log(low), np.log(high))))
 
     if name == "plain":
-        if not trial:
-            return {}
         return {
             "learning_rate": between(1e-3, 1e-2),
             "warmup_fraction": float(chance.choice([0.02, 0.05, 0.1])),
             "final_fraction": float(chance.choice([0.0, 0.1])),
             "weight_decay": float(chance.choice([0.0, 0.1])),
         }
-    if not trial:
-        return {}
     return {
         "learning_rate": between(0.008, 0.05),
         "table_learning_rate": between(0.005, 0.04),
