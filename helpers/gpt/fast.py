@@ -83,8 +83,8 @@ def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     T x T weights out, so they are; everywhere else `scaled_dot_product_attention` chooses.
     """
     B, H, T, D = q.shape
-    small = q.device.type == "cpu" and q.dtype == torch.bfloat16 and T <= LONGEST_WRITTEN_OUT
-    if not (small and q.requires_grad):
+    learning = q.requires_grad and k.shape[-2] == T  # there is a backward pass, and no cache
+    if not (learning and q.device.type == "cpu" and q.dtype == torch.bfloat16 and T <= LONGEST_WRITTEN_OUT):
         # A single new token may look at everything there is; several must not look ahead of themselves.
         return F.scaled_dot_product_attention(q, k, v, is_causal=T > 1)
     q, k, v = (x.reshape(B * H, T, D) for x in (q, k, v))
@@ -219,7 +219,7 @@ class FastGPT(nn.Module):
         pasts = cache.extend(idx) if cache else [None] * config.n_layer
         x = self.tokens(idx)  # (B, T, C)
         for back, table in enumerate(self.before, start=1):
-            x = x + earlier(table, cache.ids if cache else idx, back)[:, -T:]
+            x = x + earlier(table, cache.ids if cache else idx, back, T)
         if self.positions is not None:
             x = x + self.positions.weight[start : start + T]
         if config.untied:
@@ -240,6 +240,7 @@ class FastGPT(nn.Module):
         return logits, F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
 
 
-def earlier(table: nn.Embedding, ids: torch.Tensor, back: int) -> torch.Tensor:
-    """(B, T, C) rows of `table` for the token `back` places before each of `ids`; zeros before the first."""
-    return F.pad(table(ids[:, :-back]), (0, 0, min(back, ids.shape[1]), 0))
+def earlier(table: nn.Embedding, ids: torch.Tensor, back: int, T: int) -> torch.Tensor:
+    """(B, T, C) rows of `table` for the tokens `back` places before the last T of `ids`; zeros before the first."""
+    rows = table(ids[:, :-back][:, -T:])
+    return F.pad(rows, (0, 0, T - rows.shape[1], 0))

@@ -25,9 +25,17 @@ def save(model: GPT | FastGPT, folder: Path) -> None:
 
 
 def config(folder: Path) -> GPTConfig:
-    """The configuration that `save` wrote, a `FastConfig` if it was one."""
+    """The configuration that `save` wrote, a `FastConfig` if it was one.
+
+    Raises:
+        ValueError: it has fields that this code does not know, or lacks some.
+    """
     fields = read_json(folder / "config.json")
-    return FastConfig(**fields) if "rope" in fields else GPTConfig(**fields)
+    kind = FastConfig if "rope" in fields else GPTConfig
+    try:
+        return kind(**fields)
+    except TypeError as error:
+        raise ValueError(f"{relative(folder)}/config.json does not fit this version of the model: {error}") from error
 
 
 def load(folder: Path) -> GPT | FastGPT:

@@ -102,10 +102,12 @@ class Short(training.Trainer):
         return x.reshape(-1, half), y.reshape(-1, half)
 
 
-def run(
-    config, recipe: Recipe, sides, machine: hardware.Hardware, kind=training.Trainer, evaluated_in: str | None = None
-) -> dict[str, float]:
-    """Train, measure on all of the validation side; returns val_loss (nats per character) and seconds of both parts."""
+def run(config, recipe: Recipe, sides, machine: hardware.Hardware, kind=training.Trainer) -> dict:
+    """Train, and measure on all of the validation side.
+
+    Returns:
+        val_loss (nats per character), train_seconds, eval_seconds, model.
+    """
     train, val = sides
     began = time.perf_counter()
     hardware.seed_everything(recipe.seed)
@@ -113,12 +115,12 @@ def run(
     while trainer.step < recipe.max_iters:
         trainer.advance()
     trained = time.perf_counter()
-    judge = dataclasses.replace(machine, dtype=evaluated_in or machine.dtype)
-    loss = training.evaluate(trainer.model, val, judge, 256)
-    return {"val_loss": loss, "train_seconds": trained - began, "eval_seconds": time.perf_counter() - trained}
+    loss = training.evaluate(trainer.model, val, machine, 256)
+    seconds = {"train_seconds": trained - began, "eval_seconds": time.perf_counter() - trained}
+    return {"val_loss": loss, **seconds, "model": trainer.model}
 
 
-def run_plainly(config, recipe: Recipe, sides, machine: hardware.Hardware) -> dict[str, float]:
+def run_plainly(config, recipe: Recipe, sides, machine: hardware.Hardware, judge: hardware.Hardware) -> dict:
     """`run`, with the evaluations on the way that nanoGPT's recipe has: random batches of both sides."""
     began = time.perf_counter()
     hardware.seed_everything(recipe.seed)
@@ -133,8 +135,9 @@ def run_plainly(config, recipe: Recipe, sides, machine: hardware.Hardware) -> di
             evaluating += time.perf_counter() - started
         trainer.advance()
     trained = time.perf_counter()
-    loss = training.evaluate(trainer.model, sides[1], machine, 256)
-    return {"val_loss": loss, "train_seconds": trained - began - evaluating, "eval_seconds": evaluating}
+    loss = training.evaluate(trainer.model, sides[1], judge, 256)
+    seconds = {"train_seconds": trained - began - evaluating, "eval_seconds": evaluating}
+    return {"val_loss": loss, **seconds, "model": trainer.model}
 
 
 def look(trainer: training.Trainer, side: np.ndarray, i: int) -> float:

@@ -87,7 +87,7 @@ def train(place: Path, folder: Path, letters: int, seed: int) -> dict:
 
 
 def judge(copy: str) -> dict:
-    """Loss and number of parameters of what its training left, in float32."""
+    """Loss, in the machine's format and in float32, and number of parameters of what its training left."""
     import dataclasses
 
     import torch
@@ -104,9 +104,12 @@ def judge(copy: str) -> dict:
     forward = model.forward
     model.forward = lambda x, y: forward(x, y.contiguous())  # it takes a view of the targets
     val = arms.split(np.load(Path(copy).parent / "ids.npy"))[1]
-    machine = dataclasses.replace(arms.machine(), dtype="float32")
-    loss = training.evaluate(model, val, machine, 256)
-    return {"val_loss": loss, "parameters": sum(p.numel() for p in model.parameters()), "steps": kept["iter_num"]}
+    machine = arms.machine()
+    full = dataclasses.replace(machine, dtype="float32")
+    losses = {
+        name: training.evaluate(model, val, one, 256) for name, one in (("val_loss", machine), ("in_float32", full))
+    }
+    return {**losses, "parameters": sum(p.numel() for p in model.parameters()), "steps": kept["iter_num"]}
 
 
 def compare(place: Path, folder: Path, letters: int, turns: int = 3, steps: int = 120) -> tuple[list, list]:

@@ -1,8 +1,8 @@
 """Three races: time to a target loss, tokens per second in the asked-for configuration, and both against the limit.
 
 1. The target is the mean validation loss that nanoGPT's recipe for a CPU ends with. All arms have the same depth,
-   width and context and, within 5 %, the same number of parameters; one evaluator judges them, all of the validation
-   text in windows of 64 characters, in float32. Every training is a process of its own, the arms in turn, seed by
+   width and context and, within 5 %, the same number of parameters; one evaluator judges them: all of the validation
+   text in windows of 64 characters, in the format that this machine multiplies fastest. Every training is a process of its own, the arms in turn, seed by
    seed; the clock runs from before Python starts to after the last evaluation. With NANOGPT=PATH the plain arm is that
    checkout itself, unchanged but for the seed. Without, it is our model of its shape under its recipe. "tuned" is that
    model under the best of the plain trials of `tune`, and no longer than it needs.
@@ -104,6 +104,8 @@ def to_target(run, folder: Path, letters: int, place: str | None) -> str:
         run.log(**{f"parameters_{name}": results[0]["parameters"]}, unit="")
         run.log(**{f"tokens_{name}": results[0]["tokens"]}, unit="characters")
     target = statistics.fmean(result["val_loss"] for result in found["plain"])
+    formats = [abs(r["in_float32"] - r["val_loss"]) for results in found.values() for r in results]
+    run.log(evaluator_rounding=max(formats), unit="nats/character", better="lower")
     run.log(target=target, unit="nats/character")
     for name in ("fast", "tuned"):
         losses = np.array([result["val_loss"] for result in found[name]])
@@ -217,25 +219,30 @@ def against_the_limit(run, folder: Path, letters: int, place: str | None) -> str
 def alone(work: str, *given) -> dict:
     """What `work` of this module returned in a new process, and the seconds from before it started to its end."""
     code = f"import json; from tests.bench import race; print(json.dumps(race.{work}(*{given!r})))"
-    began = time.perf_counter()
+    began = time.time()  # a process has its own performance counter
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    seconds = time.perf_counter() - began
     if done.returncode:
         raise SystemExit(f"error: {work}{given} failed:\n{done.stderr[-2000:]}")
-    return {**json.loads(done.stdout.strip().splitlines()[-1]), "seconds": seconds}
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    return {**found, "seconds": found.pop("finished", time.time()) - began}
 
 
 def trained(name: str, seed: int, folder: str, letters: int) -> dict:
-    """A training of race 1, with its loss by the one evaluator."""
+    """A training of race 1, with its loss by the one evaluator; and, after the clock has stopped, in float32."""
+    from helpers import training
+
     sides = arms.split(np.load(Path(folder) / "ids.npy"))
     machine = arms.machine()
     if name == "fast":
         config, recipe = arms.fast_config(letters), arms.fast_recipe(arms.FAST_STEPS, seed)
-        found = arms.run(config, recipe, sides, machine, evaluated_in="float32")
+        found = arms.run(config, recipe, sides, machine)
     else:
         chosen = {"steps": arms.TUNED_STEPS, **arms.TUNED} if name == "tuned" else {}
         config, recipe = gpt.GPTConfig(letters, n_head=4, **arms.SHAPE), arms.plain_recipe(seed=seed, **chosen)
-        found = arms.run_plainly(config, recipe, sides, dataclasses.replace(machine, dtype="float32"))
+        found = arms.run_plainly(config, recipe, sides, dataclasses.replace(machine, dtype="float32"), machine)
+    model = found.pop("model")
+    found["finished"] = time.time()
+    found["in_float32"] = training.evaluate(model, sides[1], dataclasses.replace(machine, dtype="float32"), 256)
     found["parameters"] = sum(p.numel() for p in gpt.make(config).parameters())
     return {**found, "tokens": recipe.max_iters * recipe.batch_size * arms.CONTEXT}
 

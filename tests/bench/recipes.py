@@ -117,9 +117,9 @@ def report(run, found: dict[str, list[tuple[float, float]]]) -> None:
         word = ("better" if low > 0 else "worse") if p <= level else "cannot tell"
         run.log(**{f"verdict_{name}": word}, unit="")
     run.finish(
-        verdict="With the shape and shards of notebook 03, fast ends {gain_same_steps:.3f} nats per token below classic "
-        "after as many steps ({gain_same_steps_low:.3f} to {gain_same_steps_high:.3f}: {verdict_gain_same_steps}) and "
-        "{gain_same_time:.3f} below it after as much time ({gain_same_time_low:.3f} to {gain_same_time_high:.3f}: "
-        "{verdict_gain_same_time}).",
+        verdict="With the shape and shards of notebook 03, fast ends {gain_same_steps:.3f} nats per token below "
+        "classic after as many steps ({gain_same_steps_low:.3f} to {gain_same_steps_high:.3f}: "
+        "{verdict_gain_same_steps}) and {gain_same_time:.3f} below it after as much time "
+        "({gain_same_time_low:.3f} to {gain_same_time_high:.3f}: {verdict_gain_same_time}).",
         decision="What is better after as much time is the default of `train --text`.",
     )
