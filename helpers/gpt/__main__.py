@@ -112,8 +112,8 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument(
         "--recipe",
         choices=own_text.RECIPES,
-        help="fast learns more in the same time; classic is GPT-2's shape, which export can write; default: fast, or "
-        "the one it began with",
+        help="fast has the model and optimizer of notebook 12; classic is GPT-2's shape, which export can write; "
+        "default: fast, or the one it began with",
     )
     new.add_argument("--steps", type=_positive, metavar="N", help="default: the profile's, or those it began with")
     new.add_argument("--seed", type=_number, metavar="N", help="default: 1337, or the one it began with")

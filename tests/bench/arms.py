@@ -145,8 +145,9 @@ def look(trainer: training.Trainer, side: np.ndarray, i: int) -> float:
     import torch
 
     x, y = training.batch(side, trainer.recipe, 10**6 + i, trainer.model.config.block_size)
+    device = trainer.machine.device
     with torch.no_grad():
-        return trainer.model(x, y)[1].item()
+        return trainer.model(x.to(device), y.to(device))[1].item()
 
 
 def machine() -> hardware.Hardware:

@@ -75,7 +75,15 @@ ADDED = {
     "short context first": ({}, {"short": True}),
 }
 # Same numbers, other machinery: only seconds can change. (recipe's or machine's or process's changes)
-MACHINERY = ("float32", "flash kernel", "optimizer not fused", "Muon of torch", "Muon with 5 iterations", "compiled")
+MACHINERY = (
+    "float32",
+    "flash kernel",
+    "heads in a loop",
+    "optimizer not fused",
+    "Muon of torch",
+    "Muon with 5 iterations",
+    "compiled",
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -96,6 +104,7 @@ def main(arguments: list[str]) -> int:
             fast = lengths(run, pool)
             plain, added = additions(run, pool)
         ratios = timings(run, folder, letters)
+        evaluations(run, folder, letters)
     table = judge(run, fast, plain, added, ratios, target)
     draw(run, table)
     conclude(run, table)
@@ -243,8 +252,51 @@ def rebuild(trainer, name: str) -> None:
     elif name == "Muon with 5 iterations":
         for group in trainer.optimizers[1].param_groups:
             group["ns_steps"] = 5
+    elif name == "heads in a loop":
+        for block in trainer.model.blocks:
+            block.attention.forward = one_head_at_a_time.__get__(block.attention)
     elif name == "compiled":
         trainer.model.compile()
+
+
+def one_head_at_a_time(self, x, turn, value, past=None):
+    """Attention as it is taught first: each head projects for itself, and writes its weights out."""
+    import torch
+    import torch.nn.functional as F
+
+    from helpers.gpt.fast import rotate
+
+    (T, C), H = x.shape[1:], self.config.n_head
+    ahead = torch.ones(T, T, dtype=torch.bool).triu(1)
+    heads = []
+    for q, k, v in self.qkv.weight.view(3, H, C // H, C).transpose(0, 1):
+        q, k, v = (F.linear(x, matrix) for matrix in (q, k, v))  # each (B, T, C/H)
+        q, k = (rotate(each, *(angles[:, 0, 0] for angles in turn)) for each in (q, k))
+        weights = (q @ k.mT * (C // H) ** -0.5).masked_fill(ahead, float("-inf")).softmax(-1)  # (B, T, T)
+        heads.append(weights.to(v.dtype) @ v)
+    return self.out(torch.cat(heads, dim=-1))
+
+
+def evaluations(run, folder: str, letters: int) -> None:
+    """Seconds of the plain recipe's evaluations, random batches again and again, and of one pass over everything."""
+    from helpers import training
+
+    machine, sides = arms.machine(), arms.split(np.load(Path(folder) / "ids.npy"))
+    plain = dataclasses.replace(machine, dtype="float32")
+    trainer = training.Trainer(gpt.make(arms.plain_config(letters)), sides[0], arms.plain_recipe(), plain)
+    seconds = {"random": [], "full": []}
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        estimates = [arms.look(trainer, side, i) for side in sides for i in range(arms.PLAIN_EVALUATION["batches"])]
+        middle = time.perf_counter()
+        training.evaluate(trainer.model, sides[1], machine, 256)
+        seconds["random"].append(middle - began)
+        seconds["full"].append(time.perf_counter() - middle)
+    times = arms.PLAIN_STEPS // arms.PLAIN_EVALUATION["every"] + 1
+    run.log(seconds_evaluations_plain=times * statistics.median(seconds["random"]), unit="s", kind="timing")
+    run.log(seconds_evaluation_full=statistics.median(seconds["full"]), unit="s", kind="timing")
+    spread = statistics.stdev(estimates[len(estimates) // 2 :]) / len(estimates[1::2]) ** 0.5
+    run.log(random_evaluation_error=spread, unit="nats/character")
 
 
 def judge(run, fast, plain, added, ratios, target: float) -> dict[str, dict]:

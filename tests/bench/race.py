@@ -2,10 +2,11 @@
 
 1. The target is the mean validation loss that nanoGPT's recipe for a CPU ends with. All arms have the same depth,
    width and context and, within 5 %, the same number of parameters; one evaluator judges them: all of the validation
-   text in windows of 64 characters, in the format that this machine multiplies fastest. Every training is a process of its own, the arms in turn, seed by
-   seed; the clock runs from before Python starts to after the last evaluation. With NANOGPT=PATH the plain arm is that
-   checkout itself, unchanged but for the seed. Without, it is our model of its shape under its recipe. "tuned" is that
-   model under the best of the plain trials of `tune`, and no longer than it needs.
+   text in windows of 64 characters, in the format that this machine multiplies fastest. Every training is a process
+   of its own, the arms in turn, seed by seed; the clock runs from before Python starts to after the last evaluation.
+   With NANOGPT=PATH the plain arm is that checkout itself, unchanged but for the seed. Without, it is our model of its
+   shape under its recipe. "tuned" is that model under the best of the plain trials of `tune`, and no longer than it
+   needs.
 2. 6 layers of 384, a context of 256, batches of 64, dropout 0.2. The classic recipe computes in float32 and drops
    attention weights, too. One rung at a time changes; all rungs are timed in turn.
 3. Operations per second that a training step achieves, over those of the machine's best large matrix product in the

@@ -1,0 +1,128 @@
+"""The race's rules: what is split, interpolated and copied, and that both arms are of one size."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from helpers import gpt
+from tests.bench import arms, checkout, levers
+
+
+def test_tuning_never_sees_the_last_tenth():
+    ids = np.arange(1000)
+    train, held = arms.split(ids, tuning=True)
+    judged = arms.split(ids)[1]
+    assert list(judged) == list(range(900, 1000))
+    assert not {*train, *held} & {*judged} and not {*train} & {*held}
+    assert len(train) == 800 and len(held) == 100
+
+
+def test_the_arms_have_the_same_size_within_five_percent():
+    plain = gpt.make(gpt.GPTConfig(73, n_head=4, **arms.SHAPE))
+    fast = gpt.make(arms.fast_config(73))
+    sizes = [sum(p.numel() for p in model.parameters()) for model in (plain, fast)]
+    assert abs(sizes[1] / sizes[0] - 1) < 0.05
+    same = ("block_size", "n_layer", "n_embd")
+    assert all(getattr(plain.config, name) == getattr(fast.config, name) for name in same)
+
+
+def test_the_plain_recipe_is_nanogpts():
+    recipe = arms.plain_recipe()
+    rates = [arms.training.learning_rate(recipe, step) for step in (0, 99, 100, 1050, 1999)]
+    assert rates[:3] == pytest.approx([1e-5, 1e-3, 1e-3])
+    assert rates[3] == pytest.approx((1e-3 + 1e-4) / 2)
+    assert rates[4] == pytest.approx(1e-4, rel=1e-3)
+    assert (recipe.max_iters, recipe.batch_size, recipe.betas, recipe.weight_decay) == (2000, 12, (0.9, 0.99), 0.1)
+
+
+def test_characters_to_the_target_are_interpolated(monkeypatch):
+    monkeypatch.setattr(levers, "wanted", 2.0, raising=False)
+    for steps in (31, 100, 300):  # a loss that is a straight line in the logarithm of the length
+        monkeypatch.setattr(levers, "fast_loss", lambda name, seed, n, s=steps: 2.0 - math.log(n / s))
+        characters, losses = levers.to_target("fast", 1)
+        assert characters == pytest.approx(steps * arms.FAST_BATCH * arms.CONTEXT, rel=1e-9)
+        assert min(losses.values()) <= 2.0 < max(losses.values())
+
+
+def test_a_target_that_is_never_met_is_infinite(monkeypatch):
+    monkeypatch.setattr(levers, "wanted", 2.0, raising=False)
+    monkeypatch.setattr(levers, "fast_loss", lambda name, seed, n: 3.0)
+    assert levers.to_target("fast", 1)[0] == math.inf
+
+
+def test_steps_for_a_loss_are_read_from_the_plain_curve():
+    lengths, losses = np.array([100, 200, 400]), np.array([3.0, 2.5, 2.0])
+    assert levers.steps_for(2.5, lengths, losses) == pytest.approx(200)
+    assert levers.steps_for(2.25, lengths, losses) == pytest.approx(200 * 2**0.5)
+    assert levers.steps_for(1.0, lengths, losses) == pytest.approx(400)  # no further than was measured
+
+
+def test_short_windows_first_have_the_same_characters():
+    ids = np.arange(5000).astype(np.uint16) % 73
+    recipe = arms.plain_recipe(10)
+    trainer = arms.Short(gpt.make(arms.plain_config(73)), ids, recipe, hardware())
+    long = arms.training.batch(ids, recipe, 0, arms.CONTEXT)
+    x, y = trainer.batch()
+    assert x.shape == (2 * recipe.batch_size, arms.CONTEXT // 2)
+    assert torch.equal(x.reshape(long[0].shape), long[0]) and torch.equal(y.reshape(long[1].shape), long[1])
+    trainer.step = 5
+    assert trainer.batch()[0].shape == long[0].shape
+
+
+def hardware():
+    from helpers.hardware import Hardware
+
+    return Hardware("cpu", "test", "float32", 1, 1, 8.0, {"float32": 1.0}, 1.0, 1.0)
+
+
+def fake_checkout(folder, line):
+    (folder / "config").mkdir(parents=True)
+    (folder / "train.py").write_text(f"import torch\n{line}\n")
+    for name in ("model.py", "configurator.py", "config/train_shakespeare_char.py"):
+        (folder / name).write_text("# nothing\n")
+
+
+def test_a_checkout_is_copied_and_gets_text_and_seed(tmp_path):
+    fake_checkout(tmp_path / "there", checkout.SEED_LINE)
+    ids = np.arange(1000).astype(np.uint16) % 73
+    np.save(tmp_path / "ids.npy", ids)
+    copy = checkout.prepare(tmp_path / "there", tmp_path, 73, 7)
+    assert "torch.manual_seed(7)" in (copy / "train.py").read_text()
+    assert checkout.SEED_LINE in (tmp_path / "there" / "train.py").read_text()  # the checkout itself is not touched
+    read = [np.fromfile(copy / "data" / "tragedies" / f"{side}.bin", dtype=np.uint16) for side in ("train", "val")]
+    assert np.array_equal(np.concatenate(read), ids) and len(read[1]) == 100
+
+
+def test_a_checkout_of_another_kind_is_refused(tmp_path):
+    fake_checkout(tmp_path / "there", "torch.manual_seed(1)")
+    np.save(tmp_path / "ids.npy", np.zeros(100, dtype=np.uint16))
+    with pytest.raises(SystemExit, match="no line"):
+        checkout.prepare(tmp_path / "there", tmp_path, 73, 7)
+
+
+def test_the_seconds_of_iterations_are_read():
+    printed = "step 0: train loss 4.3, val loss 4.3\niter 0: loss 4.3, time 512.00ms, mfu -100%\niter 1: time 40.5ms"
+    assert checkout.iterations(printed) == [0.512, 0.0405]
+
+
+def test_attention_dropout_changes_nothing_when_not_training():
+    torch.manual_seed(1)
+    model = gpt.GPT(gpt.GPTConfig(73, 16, 2, 2, 32, dropout=0.2)).eval()
+    x = torch.randint(0, 73, (2, 16))
+    before = model(x)[0]
+    checkout.drop_attention(model, 0.5)
+    assert torch.equal(model(x)[0], before)
+    weights = [model.blocks[0].attention.train()(torch.randn(2, 16, 32)) for _ in range(2)]
+    assert not torch.equal(*weights)
+
+
+def test_one_head_at_a_time_computes_what_all_together_do():
+    torch.manual_seed(1)
+    model = gpt.make(arms.fast_config(73, zero_init=False))
+    x = torch.randint(0, 73, (2, arms.CONTEXT))
+    together = model(x)[0]
+    for block in model.blocks:
+        block.attention.forward = levers.one_head_at_a_time.__get__(block.attention)
+    torch.testing.assert_close(model(x)[0], together, atol=1e-5, rtol=1e-4)
