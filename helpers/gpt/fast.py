@@ -227,9 +227,7 @@ class FastGPT(nn.Module):
         if torch.is_autocast_enabled(idx.device.type):  # the residual stream, too: it halves what the blocks move
             x = x.to(torch.get_autocast_dtype(idx.device.type))
         x = self.dropout(x)
-        turn = (
-            (self.cos[start : start + T].to(x.dtype), self.sin[start : start + T].to(x.dtype)) if config.rope else None
-        )
+        turn = [angle[start : start + T].to(x.dtype) for angle in (self.cos, self.sin)] if config.rope else None
         for block, past in zip(self.blocks, pasts, strict=True):
             x = block(x, idx, turn, past)  # (B, T, C)
         logits = self.head(norm(x))  # (B, T, V)

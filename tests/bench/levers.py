@@ -295,7 +295,8 @@ def evaluations(run, folder: str, letters: int) -> None:
     times = arms.PLAIN_STEPS // arms.PLAIN_EVALUATION["every"] + 1
     run.log(seconds_evaluations_plain=times * statistics.median(seconds["random"]), unit="s", kind="timing")
     run.log(seconds_evaluation_full=statistics.median(seconds["full"]), unit="s", kind="timing")
-    spread = statistics.stdev(estimates[len(estimates) // 2 :]) / len(estimates[1::2]) ** 0.5
+    of_val = estimates[arms.PLAIN_EVALUATION["batches"] :]
+    spread = statistics.stdev(of_val) / len(of_val) ** 0.5  # of their mean, for this untrained model
     run.log(random_evaluation_error=spread, unit="nats/character")
 
 
