@@ -91,15 +91,27 @@ TUNED = {"learning_rate": 3.2e-3, "warmup_fraction": 0.02, "weight_decay": 0.0}
 TUNED_STEPS = 1120
 
 
+SHORT = 0.4  # of the steps
+
+
 class Short(training.Trainer):
     """Half the context, in twice as many windows, for the first part of the steps."""
 
     def batch(self):
         x, y = super().batch()
-        if self.step >= 0.4 * self.recipe.max_iters:
+        if self.step >= SHORT * self.recipe.max_iters:
             return x, y
         half = x.shape[1] // 2
         return x.reshape(-1, half), y.reshape(-1, half)
+
+
+class FiveRounds(training.Trainer):
+    """Five of Muon's rounds, which is torch's default."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        for group in self.optimizers[1].param_groups:
+            group["ns_steps"] = 5
 
 
 def run(config, recipe: Recipe, sides, machine: hardware.Hardware, kind=training.Trainer) -> dict:

@@ -7,7 +7,9 @@
 Five seeds an arm, the same ones; a schedule ends with its training, so every length is a training of its own. The
 length to the target lies between two lengths, a factor of 1.41 apart, and is interpolated in the logarithm. These
 trainings run side by side, one thread each: what they take in time says nothing. Seconds per character are timed
-apart, an arm and its base in turn in one process. The two factors multiply; those of different parts do not.
+apart, an arm and its base in turn in one process. The two factors multiply; those of different parts do not. Nothing
+is tuned again after a part is taken out, except that Muon is also replaced by AdamW at half and at twice the rate: a
+row can overstate a part that the rates were chosen for.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 
-from helpers import gpt, hardware, journal, plots, stats
+from helpers import gpt, hardware, journal, plots, stats, training
 
 from . import arms
 
@@ -36,7 +38,7 @@ PLAIN_LENGTHS = (354, 500, 707, 1000, 1414, 2000)
 LENGTHS = tuple(round(arms.FAST_STEPS * 2 ** (k / 2)) for k in range(-3, 7))
 ROUNDS, TIMED = 5, 6
 
-ADAMW = {"optimizer": "adamw", "learning_rate": 3e-3, "betas": (0.9, 0.95)}  # matrices; tables keep their rate
+ADAMW = {"optimizer": "adamw", "learning_rate": 3e-3}  # of the matrices; tables keep their rate
 NANO_SCHEDULE = {"warmup_fraction": 0.05, "cooldown_fraction": 1.0, "cosine": True, "final_fraction": 0.1}
 # name: (changes of the configuration, changes of the recipe)
 WITHOUT = {
@@ -46,6 +48,8 @@ WITHOUT = {
     "zero start": ({"zero_init": False}, {}),
     "head of its own": ({"untied": False}, {}),
     "Muon": ({}, ADAMW),
+    "Muon for slower AdamW": ({}, {**ADAMW, "learning_rate": ADAMW["learning_rate"] / 2}),
+    "Muon for quicker AdamW": ({}, {**ADAMW, "learning_rate": ADAMW["learning_rate"] * 2}),
     "schedule": ({}, NANO_SCHEDULE),
     "fewer heads": ({"n_head": 4}, {}),
     "larger batch": ({}, {"batch_size": 12}),
@@ -56,7 +60,8 @@ WITH = {  # not in the fast recipe
     "bigram table": ({"bigram": True}, {}),
     "weight decay": ({}, {"weight_decay": 0.1}),
     "warm-up": ({}, {"warmup_fraction": 0.1}),
-    "short context first": ({}, {"short": True}),
+    "five rounds of Muon": ({}, {"kind": arms.FiveRounds}),
+    "short context first": ({}, {"kind": arms.Short}),
 }
 MUON = {"optimizer": "muon", "learning_rate": 0.02, "table_learning_rate": 1e-3, "weight_decay": 0.0}
 ADDED = {
@@ -66,22 +71,22 @@ ADDED = {
     "zero start": ({"zero_init": True}, {}),
     "head of its own": ({"untied": True}, {}),
     "Muon": ({}, MUON),
-    "schedule": ({}, {**arms.TUNED, "cosine": False, "final_fraction": 0.0, "cooldown_fraction": 0.7}),
+    "schedule": ({}, {"warmup_fraction": 0.0, "cosine": False, "final_fraction": 0.0}),
+    "tuned rates": ({}, arms.TUNED),
     "fewer heads": ({"n_head": 2}, {}),
     "larger batch": ({}, {"batch_size": 24}),
     "QK-norm": ({"qk_norm": True}, {}),
     "value embeddings": ({"value_embeddings": True}, {}),
     "bigram table": ({"bigram": True}, {}),
-    "short context first": ({}, {"short": True}),
+    "short context first": ({}, {"kind": arms.Short}),
 }
-# Same numbers, other machinery: only seconds can change. (recipe's or machine's or process's changes)
+# The same numbers up to rounding from other machinery: only seconds change.
 MACHINERY = (
     "float32",
     "flash kernel",
     "heads in a loop",
     "optimizer not fused",
     "Muon of torch",
-    "Muon with 5 iterations",
     "compiled",
 )
 
@@ -95,7 +100,7 @@ def main(arguments: list[str]) -> int:
     config |= {"batch_size": arms.FAST_BATCH, "added_steps": ADDED_STEPS, "plain_lengths": PLAIN_LENGTHS}
     run = journal.start("bench_levers", config=config, data_hash=data_hash[:16])
     run.predict("fast_characters", 110_000, unit="characters")
-    run.predict("tokens_without_Muon", 1.4, unit="times")
+    run.predict("worth_fast_Muon", 1.4, unit="times")
     with tempfile.TemporaryDirectory(prefix="levers-") as folder:
         np.save(Path(folder) / "ids.npy", ids)
         spawn = multiprocessing.get_context("spawn")
@@ -133,9 +138,8 @@ def prepare(folder: str, letters: int, target: float) -> None:
 def fast_loss(name: str, seed: int, steps: int) -> float:
     """Validation loss of the fast recipe without the part, or with one more; `steps` of the fast batch size."""
     shape, changed = {**WITHOUT, **WITH, "fast": ({}, {})}[name]
-    changed, kind = dict(changed), arms.training.Trainer
-    if changed.pop("short", False):
-        kind = arms.Short
+    changed = dict(changed)
+    kind = changed.pop("kind", training.Trainer)
     batch = changed.pop("batch_size", arms.FAST_BATCH)
     recipe = arms.fast_recipe(round(steps * arms.FAST_BATCH / batch), seed, batch_size=batch, **changed)
     return arms.run(arms.fast_config(vocabulary, **shape), recipe, sides, arms.machine(), kind)["val_loss"]
@@ -162,9 +166,8 @@ def to_target(name: str, seed: int) -> tuple[float, dict[int, float]]:
 def plain_loss(name: str, seed: int, steps: int) -> float:
     """Validation loss of the plain recipe with a part added; `steps` of the plain batch size."""
     shape, changed = {**ADDED, "plain": ({}, {})}[name]
-    changed, kind = dict(changed), arms.training.Trainer
-    if changed.pop("short", False):
-        kind = arms.Short
+    changed = dict(changed)
+    kind = changed.pop("kind", training.Trainer)
     batch = changed.pop("batch_size", arms.PLAIN_BATCH)
     recipe = arms.plain_recipe(round(steps * arms.PLAIN_BATCH / batch), seed, batch_size=batch, **changed)
     return arms.run(arms.plain_config(vocabulary, **shape), recipe, sides, arms.machine(), kind)["val_loss"]
@@ -212,16 +215,14 @@ def timings(run, folder: str, letters: int) -> dict[str, float]:
 
 def timed(base: str, name: str, folder: str, letters: int) -> None:
     """In a process of its own: print the ratios, round by round."""
-    from helpers import training
     from helpers.gpt import fast
 
     train, machine = arms.split(np.load(Path(folder) / "ids.npy"))[0], arms.machine()
     makes = (arms.fast_config, arms.fast_recipe) if base == "fast" else (arms.plain_config, arms.plain_recipe)
     known = {**WITHOUT, **WITH} if base == "fast" else ADDED
     shape, changed = known.get(name, ({}, {}))
-    changed, kind = dict(changed), training.Trainer
-    if changed.pop("short", False):
-        kind = arms.Short
+    changed = dict(changed)
+    kind = changed.pop("kind", training.Trainer)
     here = dataclasses.replace(machine, dtype="float32") if name == "float32" else machine
     one = training.Trainer(gpt.make(makes[0](letters)), train, makes[1](1000), machine)
     other = kind(gpt.make(makes[0](letters, **shape)), train, makes[1](1000, **changed), here)
@@ -236,7 +237,8 @@ def timed(base: str, name: str, folder: str, letters: int) -> None:
                 trainer.advance()
             if turn:
                 seconds[side].append((time.perf_counter() - began) / trainer.recipe.batch_size)
-    print(json.dumps([b / a for a, b in zip(seconds[0], seconds[1], strict=True)]))
+    share = arms.SHORT if kind is arms.Short else 1.0  # of the steps; the rest costs what the base's do
+    print(json.dumps([1 + share * (b / a - 1) for a, b in zip(seconds[0], seconds[1], strict=True)]))
 
 
 def rebuild(trainer, name: str) -> None:
@@ -249,9 +251,6 @@ def rebuild(trainer, name: str) -> None:
                 group["fused"], group["foreach"] = None, False
     elif name == "Muon of torch":
         trainer.optimizers[1].step = torch.optim.Muon.step.__get__(trainer.optimizers[1])
-    elif name == "Muon with 5 iterations":
-        for group in trainer.optimizers[1].param_groups:
-            group["ns_steps"] = 5
     elif name == "heads in a loop":
         for block in trainer.model.blocks:
             block.attention.forward = one_head_at_a_time.__get__(block.attention)
@@ -279,11 +278,11 @@ def one_head_at_a_time(self, x, turn, value, past=None):
 
 def evaluations(run, folder: str, letters: int) -> None:
     """Seconds of the plain recipe's evaluations, random batches again and again, and of one pass over everything."""
-    from helpers import training
-
     machine, sides = arms.machine(), arms.split(np.load(Path(folder) / "ids.npy"))
     plain = dataclasses.replace(machine, dtype="float32")
     trainer = training.Trainer(gpt.make(arms.plain_config(letters)), sides[0], arms.plain_recipe(), plain)
+    for _ in range(300):
+        trainer.advance()
     seconds = {"random": [], "full": []}
     for _ in range(ROUNDS):
         began = time.perf_counter()
@@ -296,7 +295,7 @@ def evaluations(run, folder: str, letters: int) -> None:
     run.log(seconds_evaluations_plain=times * statistics.median(seconds["random"]), unit="s", kind="timing")
     run.log(seconds_evaluation_full=statistics.median(seconds["full"]), unit="s", kind="timing")
     of_val = estimates[arms.PLAIN_EVALUATION["batches"] :]
-    spread = statistics.stdev(of_val) / len(of_val) ** 0.5  # of their mean, for this untrained model
+    spread = statistics.stdev(of_val) / len(of_val) ** 0.5  # of their mean
     run.log(random_evaluation_error=spread, unit="nats/character")
 
 
@@ -324,13 +323,19 @@ def judge(run, fast, plain, added, ratios, target: float) -> dict[str, dict]:
     for name, losses in added.items():
         steps = [steps_for(loss, lengths, curves[:, i]) for i, loss in enumerate(losses)]
         logs = np.full(len(steps), math.log(ADDED_STEPS)), np.log(steps)
-        if len({*steps}) == 1:  # all beyond the longest
-            run.note(f"plain, {name}: every seed is below what {lengths[-1]} plain steps reach; counted as those.")
-            logs = logs[0] - 1e-9 * np.arange(len(steps)), logs[1]
+        outside = sum(not curves[:, i].min() <= loss <= curves[0, i] for i, loss in enumerate(losses))
+        if outside:
+            run.note(f"plain, {name}: {outside} of {len(steps)} seeds lie outside the plain lengths and count as the "
+                     "nearest of them.")  # fmt: skip
         rows[f"plain: {name}"] = worth(*logs) | {"cost": ratios[f"plain, {name}"]}
-    for rowname, level in zip(rows, stats.holm([row["p"] for row in rows.values()]), strict=True):
-        row = rows[rowname]
-        row["verdict"] = ("helps" if row["worth"] > 1 else "hurts") if row["p"] <= level else "cannot tell"
+    judged = {name: row for name, row in rows.items() if row["p"] is not None}
+    levels = dict(zip(judged, stats.holm([row["p"] for row in judged.values()]), strict=True))
+    for rowname, row in rows.items():
+        if row["p"] is None:
+            row["verdict"] = "a bound"
+        else:
+            told = row["p"] <= levels[rowname]
+            row["verdict"] = ("helps" if row["worth"] > 1 else "hurts") if told else "cannot tell"
         row["time"] = row["worth"] / row["cost"]
         key = rowname.replace(": ", "_").replace(" ", "_").replace("²", "2").replace("-", "_")
         run.log(**{f"worth_{key}": row["worth"]}, unit="times", better="higher")
@@ -343,7 +348,10 @@ def judge(run, fast, plain, added, ratios, target: float) -> dict[str, dict]:
 
 
 def worth(with_it: np.ndarray, without: np.ndarray) -> dict[str, float]:
-    """Of logarithms per seed."""
+    """Of logarithms per seed; without p where every seed has the same, as beyond the longest training."""
+    if np.ptp(without - with_it) < 1e-9:
+        value = math.exp((without - with_it).mean())
+        return {"worth": value, "low": value, "high": value, "p": None}
     low, high, p = stats.mean_difference(with_it, without, paired=True)
     return {"worth": math.exp((without - with_it).mean()), "low": math.exp(low), "high": math.exp(high), "p": p}
 
@@ -355,7 +363,7 @@ def steps_for(loss: float, lengths: np.ndarray, losses: np.ndarray) -> float:
 
 
 def draw(run, rows: dict[str, dict]) -> None:
-    names = [*WITHOUT, *WITH]
+    names = list(dict.fromkeys([*WITHOUT, *WITH, *ADDED]))
     fig, ax = plots.figure(height=0.34 * len(names) + 1.2)
     for side, color, shift in (("fast", "blue", -0.15), ("plain", "orange", 0.15)):
         for i, name in enumerate(names):
@@ -375,7 +383,7 @@ def draw(run, rows: dict[str, dict]) -> None:
     for side, color in (("in the fast recipe", "blue"), ("added to the plain one", "orange")):
         ax.plot([], [], "o-", color=plots.COLORS[color], label=side)
     ax.legend(loc="lower right", fontsize=10)
-    data = {name: [row["worth"], row["low"], row["high"]] for name, row in rows.items()}
+    data = {name: {k: row[k] for k in ("worth", "low", "high", "cost", "verdict")} for name, row in rows.items()}
     alt = "Times as many characters without each part: " + "; ".join(
         f"{name} {row['worth']:.2f} ({row['low']:.2f} to {row['high']:.2f})" for name, row in rows.items()
     )

@@ -2,7 +2,7 @@
 
 1. The asked-for model (6 layers of 384, a context of 256, dropout 0.2, AdamW at 3e-4), its first 60 steps, in float32
    and in bfloat16 from the same seeds. What bfloat16 changes is held against what another seed changes. Batches of 16
-   instead of 64: five seeds of 64 take two hours.
+   instead of 64: five seeds of 64 take two hours. The rate is at its peak after 10 steps.
 2. The small model, two passes over the training text, with dropout 0.2 on what blocks add, and with or without 0.2 on
    attention weights, too. Same seeds, same batches.
 
@@ -62,7 +62,8 @@ def prepare(folder: str, letters: int) -> None:
 
 def curve(dtype: str, seed: int) -> list[float]:
     """Training loss of every step."""
-    recipe = training.Recipe(max_iters=5000, batch_size=BATCH, learning_rate=3e-4, eval_interval=5000, seed=seed)
+    recipe = training.Recipe(max_iters=5000, batch_size=BATCH, learning_rate=3e-4, eval_interval=5000,
+                             warmup_fraction=10 / 5000, seed=seed)  # fmt: skip
     hardware.seed_everything(seed)
     model = gpt.make(gpt.FastConfig(vocabulary, **ASKED, **arms.OFF))
     trainer = training.Trainer(model, sides[0], recipe, dataclasses.replace(arms.machine(), dtype=dtype))
@@ -116,6 +117,8 @@ def curves(run, pool) -> str:
     run.log(largest_deviation=deviation.max(), unit="standard deviations", better="lower")
     run.log(largest_paired=paired.max(), mean_paired=paired.mean(), unit="nats/character", better="lower")
     run.log(seed_spread=spread.mean(), unit="nats/character")
+    low, high, _ = stats.mean_difference(full[:, -10:].mean(axis=1), half[:, -10:].mean(axis=1), paired=True)
+    run.log(last_ten_low=low, last_ten_high=high, unit="nats/character")
     fig, ax = plots.figure(height=3.2)
     x = np.arange(1, STEPS + 1)
     low, high = full.min(axis=0), full.max(axis=0)
@@ -131,7 +134,8 @@ def curves(run, pool) -> str:
     return (
         f"Over the first {STEPS} steps the mean loss in bfloat16 is never more than {deviation.max():.2f} standard "
         f"deviations of the float32 seeds away; from the same seed it differs by {paired.mean():.4f} nats per "
-        f"character on average, where seeds differ by {spread.mean():.4f}."
+        f"character on average, where seeds have a standard deviation of {spread.mean():.4f}. Over the last ten steps "
+        f"bfloat16 is {low:+.4f} to {high:+.4f} nats per character above (95 %, paired)."
     )
 
 

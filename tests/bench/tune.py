@@ -1,7 +1,8 @@
 """As many trials for the plain recipe as for the fast one, on text that neither is judged on.
 
-Comparing a tuned recipe with an untuned one flatters it. Both get the same number of random draws from ranges as wide,
-each trained once on the first eight tenths of the text and measured on the ninth; the last tenth is not touched.
+Comparing a tuned recipe with an untuned one flatters it. Both get the same number of random draws from ranges of
+their own, each trained once on the first eight tenths of the text and measured on the ninth. The last tenth is not
+touched.
 """
 
 from __future__ import annotations
