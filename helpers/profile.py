@@ -84,15 +84,6 @@ class Finetune:
 
 
 @dataclass(frozen=True)
-class Race:
-    """12: the short race; the long one runs under `make bench`."""
-
-    plain_steps: int = 400  # of 12 windows
-    fast_steps: int = 80  # of 24 windows
-    eval_windows: int = 384  # of the validation text, at each evaluation on the way
-
-
-@dataclass(frozen=True)
 class Profile:
     name: str
     clean: Clean = Clean()
@@ -100,7 +91,6 @@ class Profile:
     gpt: Gpt = Gpt()
     curve: Curve = Curve()
     finetune: Finetune = Finetune()
-    race: Race = Race()
 
     def as_dict(self) -> dict:
         return asdict(self)
@@ -129,7 +119,6 @@ PROFILES = {
         ),
         curve=Curve(sizes=(100, 200, 400, 800, 1600), repeats=4),
         finetune=Finetune(epochs=2, train_items=128, eval_items=64),
-        race=Race(plain_steps=30, fast_steps=10, eval_windows=48),
     ),
     "laptop": Profile(name="laptop"),
     "gpu": Profile(
