@@ -203,9 +203,12 @@ def test_with_every_switch_on_it_is_what_a_plain_loop_computes():
 def test_earlier_rows_by_hand():
     table = torch.nn.Embedding.from_pretrained(torch.tensor([[0.0], [10.0], [20.0], [30.0]]))
     row = torch.tensor([[3, 1, 2]])
-    assert fast.earlier(table, row, 1).flatten().tolist() == [0, 30, 10]
-    assert fast.earlier(table, row, 2).flatten().tolist() == [0, 0, 30]
-    assert fast.earlier(table, row, 3).flatten().tolist() == fast.earlier(table, row, 9).flatten().tolist() == [0, 0, 0]
+    assert fast.earlier(table, row, 1, 3).flatten().tolist() == [0, 30, 10]
+    assert fast.earlier(table, row, 2, 3).flatten().tolist() == [0, 0, 30]
+    for back in (3, 9):
+        assert fast.earlier(table, row, back, 3).flatten().tolist() == [0, 0, 0]
+    assert fast.earlier(table, row, 1, 1).flatten().tolist() == [10]  # of the last token alone, as with a cache
+    assert fast.earlier(table, row, 2, 2).flatten().tolist() == [0, 30]
 
 
 def test_turned_queries_and_keys_know_their_distance_alone():

@@ -1,5 +1,6 @@
 """Recipes: the learning rate of every step, which optimizer has which parameter, and what is refused."""
 
+import dataclasses
 import math
 from dataclasses import replace
 
@@ -24,8 +25,13 @@ def test_the_classic_schedule_is_a_warm_up_and_a_straight_line_down():
     assert recipe.learning_rate(plan, 3) == pytest.approx(0.3 * 0.4)
 
 
-def test_the_fast_schedule_is_flat_for_three_tenths_then_a_straight_line_down():
+def test_the_fast_schedule_is_a_straight_line_down_from_the_first_step():
     plan = recipe.fast(SETTINGS)  # 60 steps
+    assert [schedule(plan, step) for step in range(60)] == pytest.approx([(60 - step) / 60 for step in range(60)])
+
+
+def test_a_cooldown_begins_where_its_share_of_the_steps_begins():
+    plan = dataclasses.replace(recipe.fast(SETTINGS), cooldown_fraction=0.7)
     shares = [schedule(plan, step) for step in range(60)]
     assert shares[:19] == [1.0] * 19
     assert shares[18:] == pytest.approx([(60 - step) / 42 for step in range(18, 60)])
@@ -120,4 +126,4 @@ def test_every_parameter_of_a_fast_model_is_in_one_optimizer_and_tables_are_in_a
     }  # fmt: skip
     tables = ("tokens.", "before.", "head.", "bigram.")
     assert all(name.startswith(tables) or name.endswith("values.weight") for name in have[adamw])
-    assert [group["peak"] for group in adamw.param_groups] == [0.015] and muon.param_groups[0]["peak"] == 0.02
+    assert [group["peak"] for group in adamw.param_groups] == [0.02] and muon.param_groups[0]["peak"] == 0.025
