@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 OPTIMIZERS = ("adamw", "muon")
-NEWTON_SCHULZ = 3  # Muon's iterations; torch's default is 5, which took longer and did not train better
+NEWTON_SCHULZ = 3  # Muon's iterations; torch's default is 5; `make bench ARGS=levers` has it as an arm
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,11 @@ def classic(settings, seed: int = 1337) -> Recipe:
 
 
 def fast(settings, seed: int = 1337) -> Recipe:
-    """The same steps, batches and evaluations, with what is worth its time (`make bench ARGS=levers`).
+    """The same steps, batches and evaluations, with Muon and settings from the trials of `make bench ARGS=tune`.
 
     Muon (Jordan et al. 2024) turns each matrix's momentum into its nearest orthogonal matrix, so one learning rate
     fits every width. The tables take a rate of their own, because a row learns only from the few tokens it stands for.
-    The rates go down to zero in a straight line, from the first step on. Chosen by `make bench ARGS=tune`.
+    The rates go down to zero in a straight line, from the first step on.
     """
     return Recipe(
         **_sizes(settings),

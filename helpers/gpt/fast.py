@@ -79,8 +79,8 @@ def rotate(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tenso
 def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """Causal attention of (B, H, T, C/H) queries, keys and values; returns the same shape.
 
-    In bfloat16 on a CPU the backward pass of torch's flash kernel takes several times what it takes to write the
-    T x T weights out, so they are; everywhere else `scaled_dot_product_attention` chooses.
+    In bfloat16 on a CPU the backward pass of torch's flash kernel is slow, so there the T x T weights are written out
+    (`make bench ARGS=levers` times both); everywhere else `scaled_dot_product_attention` chooses.
     """
     B, H, T, D = q.shape
     learning = q.requires_grad and k.shape[-2] == T  # there is a backward pass, and no cache
@@ -94,7 +94,7 @@ def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
 
 
 class Dropout(nn.Module):
-    """`nn.Dropout`, with eight masks out of one draw where chance is slow: on a CPU a draw takes longer than a product.
+    """`nn.Dropout`, with eight masks out of one draw where chance is slow: on a CPU numbers are drawn one by one.
 
     An element is dropped when its random byte is below 256 p, so p is rounded to 256ths there; what is kept grows by
     just as much as the rounded share that is dropped.
