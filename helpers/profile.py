@@ -84,6 +84,23 @@ class Finetune:
 
 
 @dataclass(frozen=True)
+class Race:
+    """12: the text of the races, and the steps of the short one; the long ones run under `make bench`."""
+
+    books: tuple[str, ...] = (
+        "antony_and_cleopatra",
+        "hamlet",
+        "julius_caesar",
+        "lear",
+        "macbeth",
+        "othello",
+        "romeo_and_juliet",
+    )
+    plain_steps: int = 500  # of 12 windows
+    fast_steps: int = 92  # of 24 windows
+
+
+@dataclass(frozen=True)
 class Profile:
     name: str
     clean: Clean = Clean()
@@ -91,6 +108,7 @@ class Profile:
     gpt: Gpt = Gpt()
     curve: Curve = Curve()
     finetune: Finetune = Finetune()
+    race: Race = Race()
 
     def as_dict(self) -> dict:
         return asdict(self)
@@ -119,6 +137,7 @@ PROFILES = {
         ),
         curve=Curve(sizes=(100, 200, 400, 800, 1600), repeats=4),
         finetune=Finetune(epochs=2, train_items=128, eval_items=64),
+        race=Race(books=("hamlet", "macbeth"), plain_steps=60, fast_steps=20),
     ),
     "laptop": Profile(name="laptop"),
     "gpu": Profile(

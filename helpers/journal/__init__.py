@@ -32,6 +32,7 @@ __all__ = [
     "chosen_seed",
     "close_gone",
     "compare",
+    "figure_data",
     "predicted_seconds",
     "start",
     "table",
@@ -144,6 +145,13 @@ def benchmark(name: str, profile: str) -> dict | None:
         command = [sys.executable, "-m", "tests.bench", name.removeprefix("bench_")]
         subprocess.run(command, cwd=ROOT, env={**os.environ, "FRESH": "0", "PROFILE": profile}, check=True)
     return store.latest(name, profile) or store.latest(name, profile, ROOT / "journal")
+
+
+def figure_data(record: dict, name: str) -> dict:
+    """The arrays that figure `name` of a run was drawn from."""
+    from .agreement import arrays
+
+    return arrays(record, name)
 
 
 def predicted_seconds(notebook: str, profile: str) -> float | None:

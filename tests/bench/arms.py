@@ -19,7 +19,7 @@ import numpy as np
 from helpers import gpt, hardware, mrclean, paths, profile, training
 from helpers.recipe import Recipe
 
-BOOKS = ("antony_and_cleopatra", "hamlet", "julius_caesar", "lear", "macbeth", "othello", "romeo_and_juliet")
+BOOKS = profile.Race().books
 SEEDS = (1, 2, 3, 4, 5)
 CONTEXT = 64
 SHAPE = {"block_size": CONTEXT, "n_layer": 4, "n_embd": 128}

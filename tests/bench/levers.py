@@ -292,6 +292,7 @@ def evaluations(run, folder: str, letters: int) -> None:
         seconds["random"].append(middle - began)
         seconds["full"].append(time.perf_counter() - middle)
     times = arms.PLAIN_STEPS // arms.PLAIN_EVALUATION["every"] + 1
+    run.log(evaluations_plain=times, unit="times")
     run.log(seconds_evaluations_plain=times * statistics.median(seconds["random"]), unit="s", kind="timing")
     run.log(seconds_evaluation_full=statistics.median(seconds["full"]), unit="s", kind="timing")
     of_val = estimates[arms.PLAIN_EVALUATION["batches"] :]
