@@ -268,6 +268,13 @@ def test_a_benchmark_record_comes_from_here_else_from_the_committed_journal(work
     assert options["env"]["PROFILE"] == "laptop" and options["env"]["FRESH"] == "0"
 
 
+def test_the_arrays_of_a_figure_are_those_it_was_given(workspace):
+    run = journal.start("03_gpt")
+    run.figure("03_x", small_figure(), data={"loss": np.array([3.0, 2.0]), "rows": [[1, 2], [3]]}, alt="something")
+    run.finish(verdict="drawn")
+    assert journal.figure_data(run.record, "03_x") == {"loss": [3.0, 2.0], "rows": [[1, 2], [3]]}
+
+
 def test_a_folded_table_is_still_a_table(capsys):
     journal.table([["<b>", 1.0]], ["what", "value"], folded="More & more")
     shown = capsys.readouterr().out
