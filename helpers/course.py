@@ -85,6 +85,14 @@ NOTEBOOKS = (
         bound="matmul",
         headline=("test_accuracy", "gain_over_baseline"),
     ),
+    Notebook(
+        "12_side_by_side",
+        "Side by side",
+        "How much less does the same loss cost with a better recipe, and which part of it saves what?",
+        needs=("00_start_here", "01_mrclean"),
+        bound="matmul",
+        headline=("val_loss_plain", "val_loss_fast", "fewer_characters"),
+    ),
 )
 
 # Records that no notebook makes: the runner's of the whole course, those of `python -m helpers.gpt train`, and those

@@ -2,7 +2,7 @@
 
 `torch.optim.Muon` takes one matrix after the other. Those of a small model are so small that starting an operation
 costs more than the operation; here all of one shape go through each together. The update is the same, and a test
-holds the two together; `make bench ARGS=levers` measures what it saves.
+holds the two together; notebook 12 shows what it saves.
 """
 
 from __future__ import annotations

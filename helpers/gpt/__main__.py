@@ -112,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument(
         "--recipe",
         choices=own_text.RECIPES,
-        help="fast is a newer model, trained with Muon; classic is GPT-2's shape, which export can write; "
+        help="fast has the model and optimizer of notebook 12; classic is GPT-2's shape, which export can write; "
         "default: fast, or the one it began with",
     )
     new.add_argument("--steps", type=_positive, metavar="N", help="default: the profile's, or those it began with")

@@ -5,7 +5,7 @@
 Beside `model.py`, from top to bottom: a norm without scales; queries and keys that are turned by their position
 (RoPE) instead of positions that are added; ReLU² instead of GELU; a head of its own; a start at which no block adds
 anything. With every switch off it computes what `model.GPT` does (a test holds them together). What each is worth,
-in tokens and in seconds, is measured by `make bench ARGS=levers`.
+in tokens and in seconds, is measured by `make bench ARGS=levers` and shown in notebook 12.
 
     parameter                      initialisation
     token embedding                normal(0, 1)                    its norm comes right after
