@@ -4,7 +4,7 @@ Layers, each importing only from those below it:
 
     run       executes the notebooks in order · execution · reproduce
     studies   classify · encoder · finetune
-    parts     mrclean · bpe · shards · gpt · training
+    parts     mrclean · bpe · shards · media · gpt · training
     record    journal · plots · stats · budget
     ground    course · profile · hardware · sources · paths
 

@@ -53,9 +53,11 @@ def test_conda_gets_the_same_environment():
 
 def test_importing_the_helpers_loads_nothing_heavy():
     modules = "helpers, helpers.journal, helpers.plots, helpers.sources, helpers.run, helpers.mrclean, helpers.bpe"
+    modules += ", helpers.media"
     check = f"import {modules}, sys; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=ROOT)
     heavy = {"torch", "transformers", "scipy", "matplotlib", "sklearn", "datasets", "pandas", "pyarrow"}
+    heavy |= {"PIL", "skimage", "soundfile"}
     assert not heavy & set(loaded.stdout.split())
 
 
@@ -66,7 +68,7 @@ def test_imports_between_helpers_run_downwards():
         "paths": 0, "profile": 0, "course": 0, "sources": 0, "hardware": 0,
         "stats": 1, "trend": 1, "budget": 1, "plots": 1, "journal": 1,
         "mrclean": 2, "bpe": 2, "shards": 2, "gpt": 2, "muon": 2, "recipe": 2, "training": 2, "checkpoint": 2,
-        "own_text": 2,
+        "own_text": 2, "media": 2,
         "classify": 3, "encoder": 3, "finetune": 3,
         "execution": 4, "reproduce": 4, "run": 4,
     }  # fmt: skip

@@ -13,7 +13,10 @@ from pathlib import Path
 from .. import hardware
 from ..paths import ROOT, sha256, sha256_file
 
-PACKAGES = ("torch", "transformers", "datasets", "evaluate", "numpy", "scipy", "scikit-learn", "matplotlib")
+PACKAGES = (
+    "torch", "transformers", "datasets", "evaluate", "numpy", "scipy", "scikit-learn", "scikit-image", "pillow",
+    "soundfile", "matplotlib",
+)  # fmt: skip
 
 
 def versions() -> dict[str, str]:
