@@ -86,6 +86,14 @@ NOTEBOOKS = (
         headline=("test_accuracy", "gain_over_baseline"),
     ),
     Notebook(
+        "09_pictures_and_sound",
+        "Pictures and sound as tokens",
+        "How much of a picture or a sound survives as a row of ids, and can the GPT draw with them?",
+        needs=("00_start_here", "02_tokenizer"),
+        sources=("pocketsphinx",),
+        headline=("photo_behind_jpeg", "digits_gain", "sound_snr", "drawn_accuracy", "copied"),
+    ),
+    Notebook(
         "12_side_by_side",
         "Side by side",
         "How much less does the same loss cost with a better recipe, and which part of it saves what?",

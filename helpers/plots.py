@@ -68,6 +68,15 @@ def label_line(ax, x, y, text: str, color: str | None = None, dy: float = 0.0) -
     )
 
 
+def picture(ax, image, title: str = "", **settings) -> None:
+    """Show an (H, W, 3) colour or (H, W) grey picture with values in 0..1, without axes; `settings` go to imshow."""
+    if image.ndim == 2:
+        settings = {"cmap": "gray_r", "vmin": 0, "vmax": 1, **settings}
+    ax.imshow(image, interpolation="nearest", **settings)
+    ax.set_title(title)
+    ax.axis("off")
+
+
 def histograms(ax, groups: dict[str, list], bounds, log: bool = False, bins: int = 24) -> None:
     """Outlined histograms of several groups over common bins, each summing to 1, with a dashed line at every bound.
 

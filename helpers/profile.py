@@ -84,6 +84,27 @@ class Finetune:
 
 
 @dataclass(frozen=True)
+class Media:
+    """09: what is learned from, and for how long."""
+
+    seeds: int = 3  # of everything that is learned
+    patches: int = 20_000  # of the photographs, for one codebook
+    photo_codes: tuple[tuple[int, int, int], ...] = (  # side of a patch, codes, codebooks
+        (4, 256, 1),
+        (4, 1024, 1),
+        (4, 256, 4),
+        (8, 1024, 1),
+    )
+    digit_steps: int = 1500  # of each trained tokenizer
+    sound_codes: tuple[tuple[int, int], ...] = ((4, 1024), (8, 256))  # samples in a vector, codes
+    frame_codes: int = 256
+    frame_depth: int = 8  # codebooks
+    frame_starts: int = 4  # places from which the same sound is cut into frames
+    draw_steps: int = 300
+    drawn: int = 1000  # digits
+
+
+@dataclass(frozen=True)
 class Race:
     """12: the text of the races, and the steps of the short one; the long ones run under `make bench`."""
 
@@ -108,6 +129,7 @@ class Profile:
     gpt: Gpt = Gpt()
     curve: Curve = Curve()
     finetune: Finetune = Finetune()
+    media: Media = Media()
     race: Race = Race()
 
     def as_dict(self) -> dict:
@@ -137,6 +159,18 @@ PROFILES = {
         ),
         curve=Curve(sizes=(100, 200, 400, 800, 1600), repeats=4),
         finetune=Finetune(epochs=2, train_items=128, eval_items=64),
+        media=Media(
+            seeds=2,
+            patches=3000,
+            photo_codes=((4, 32, 1), (4, 64, 1), (4, 32, 4), (8, 64, 1)),
+            digit_steps=300,
+            sound_codes=((4, 64), (8, 32)),
+            frame_codes=32,
+            frame_depth=4,
+            frame_starts=2,
+            draw_steps=60,
+            drawn=200,
+        ),
         race=Race(books=("hamlet", "macbeth"), plain_steps=60, fast_steps=20),
     ),
     "laptop": Profile(name="laptop"),
@@ -157,6 +191,7 @@ PROFILES = {
             dropout=0.2,
         ),
         finetune=Finetune(encoder="FacebookAI/roberta-base", epochs=3, learning_rate=2e-5, dropout=0.1),
+        media=Media(patches=60_000, digit_steps=5000, frame_starts=8, drawn=5000),
     ),
 }
 
