@@ -17,6 +17,7 @@ from ..paths import relative
 MU = 255  # of the mu-law (ITU-T G.711)
 QUIET = 1e-3  # 60 dB below the loudest frame: quieter frames do not count in the segmental SNR
 FLOOR_DB = -80.0  # below the loudest point of a spectrogram nothing is told apart
+RATES = (1_000, 768_000)  # samples per second that a file can have been recorded with
 BLOCK = 4096  # samples that a codec is given at once; libsndfile overflows on long ones
 
 
@@ -49,7 +50,7 @@ def read_audio(path: Path | str) -> tuple[np.ndarray, int]:
     """(samples, rate) of a WAV, FLAC, Ogg or MP3 file, as `as_audio` gives them.
 
     Raises:
-        ValueError: not a sound file, or one without samples; names the file.
+        ValueError: not a sound file, one without samples, or a rate that cannot be meant; names the file.
     """
     import soundfile
 
@@ -57,9 +58,12 @@ def read_audio(path: Path | str) -> tuple[np.ndarray, int]:
     try:
         with open(path, "rb") as file:
             samples, rate = soundfile.read(file)
+        if not RATES[0] <= rate <= RATES[1]:
+            raise ValueError(f"its header says {rate:,} samples per second, which no recorder makes")
         return as_audio(samples), rate
     except (soundfile.LibsndfileError, ValueError) as error:
-        raise ValueError(f"{relative(path)} cannot be read as sound: {error}") from error
+        reason = getattr(error, "error_string", error)  # without the name of the open file
+        raise ValueError(f"{relative(path)} cannot be read as sound: {reason}") from error
 
 
 def mulaw_encode(samples: np.ndarray) -> np.ndarray:
