@@ -117,7 +117,7 @@ class Race:
         "othello",
         "romeo_and_juliet",
     )
-    plain_steps: int = 500  # of 12 windows
+    plain_steps: int = 1000  # of 12 windows
     fast_steps: int = 92  # of 24 windows
 
 
