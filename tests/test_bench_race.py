@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import gpt
-from tests.bench import arms, checkout, levers
+from helpers import gpt, journal
+from tests.bench import arms, checkout, levers, numerics
 
 
 def test_tuning_never_sees_the_last_tenth():
@@ -126,3 +126,65 @@ def test_one_head_at_a_time_computes_what_all_together_do():
     for block in model.blocks:
         block.attention.forward = levers.one_head_at_a_time.__get__(block.attention)
     torch.testing.assert_close(model(x)[0], together, atol=1e-5, rtol=1e-4)
+
+
+class Pool:
+    """Gives made-up results instead of training: (function, its arguments) -> what it returned."""
+
+    def __init__(self, results):
+        self.results = results
+
+    def map(self, function, *arguments):
+        return [self.results(function, *given) for given in zip(*arguments, strict=True)]
+
+
+@pytest.fixture
+def run(workspace):
+    return journal.start("bench_numerics", config={}, data_hash="made up")
+
+
+def final(run, name):
+    return run.record["metrics"][name]["final"]
+
+
+def test_numerics_are_held_against_the_spread_of_the_seeds(run):
+    def losses(function, dtype, seed):
+        return (4 - 0.03 * np.arange(numerics.STEPS) + 0.1 * seed + (0.05 if dtype == "bfloat16" else 0)).tolist()
+
+    said = numerics.curves(run, Pool(losses))
+    sd = 0.1 * np.std(arms.SEEDS, ddof=1)
+    assert final(run, "largest_deviation") == pytest.approx(0.05 / sd)
+    assert final(run, "largest_paired") == pytest.approx(0.05) == final(run, "mean_paired")
+    assert final(run, "last_ten_low") == pytest.approx(0.05) == final(run, "last_ten_high")
+    assert "+0.0500 to +0.0500" in said
+
+
+@pytest.mark.parametrize(
+    ("effect", "word"), [(0.3, "raises the loss"), (-0.3, "lowers it"), (0.0, "cannot be told from nothing")]
+)
+def test_attention_dropout_is_judged_in_pairs(run, effect, word):
+    noise = dict(zip(arms.SEEDS, (0.01, -0.01, 0.02, -0.02, 0.0), strict=True))
+    pool = Pool(lambda function, p, seed: 1.9 + seed + (effect + noise[seed] if p else 0))
+    assert numerics.dropouts(run, pool).endswith(f"{word}.")
+    assert final(run, "attention_dropout_effect") == pytest.approx(effect, abs=1e-9)
+
+
+def test_levers_are_worth_what_their_characters_say(run):
+    """A part without which the target takes twice the characters, in three quarters of the seconds each."""
+    noise = np.array([1.0, 1.01, 0.99, 1.02, 0.98])
+    fast = {name: 1e5 * noise for name in ("fast", *levers.WITHOUT, *levers.WITH)}
+    fast["RoPE"] = 2e5 * noise[::-1]
+    fast["Muon"] = np.full(5, math.inf)
+    plain = {steps: [5 - 0.4 * math.log(steps)] * 5 for steps in levers.PLAIN_LENGTHS}
+    added = {name: [5 - 0.4 * math.log(1000)] * 5 for name in levers.ADDED}
+    ratios = {f"fast, {name}": 0.75 for name in (*levers.WITHOUT, *levers.WITH, *levers.MACHINERY)}
+    ratios |= {f"plain, {name}": 2.0 for name in levers.ADDED}
+    rows = levers.judge(run, fast, plain, added, ratios, 1.89)
+    rope, warmup, bigram = rows["fast: RoPE"], rows["fast: warm-up"], rows["plain: bigram table"]
+    assert (rope["worth"], rope["cost"]) == (pytest.approx(2), pytest.approx(4 / 3))
+    assert rope["verdict"] == "helps" and rope["low"] < 2 < rope["high"] and rope["time"] == pytest.approx(1.5)
+    assert warmup["worth"] == pytest.approx(1) and warmup["cost"] == 0.75  # what is not in it is put in, not taken out
+    assert bigram["worth"] == pytest.approx(1000 / levers.ADDED_STEPS) and bigram["time"] == pytest.approx(1)
+    assert any("Muon" in note and "counted as that many" in note for note in run.record["notes"])
+    levers.draw(run, rows)
+    assert set(journal.figure_data(run.record, "bench_levers")) == set(rows)
