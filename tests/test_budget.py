@@ -7,6 +7,7 @@ import time
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -101,7 +102,7 @@ def test_activation_bytes_equal_what_autograd_saves(dtype, dropout, flash):
 
 def allocated(config, batch_size: int, dtype: str, flash: bool, checkpointing: bool) -> tuple[int, int]:
     """Bytes that torch has allocated between forward and backward pass, and at the peak of a warm step."""
-    from torch.profiler import ProfilerActivity, profile, record_function
+    from torch.profiler import record_function
     from torch.utils.checkpoint import checkpoint
 
     model, (x, y) = GPT(config), torch.randint(config.vocab_size, (2, batch_size, config.block_size))
@@ -118,6 +119,12 @@ def allocated(config, batch_size: int, dtype: str, flash: bool, checkpointing: b
             loss.backward()
         model.zero_grad()
 
+    return traced(step)
+
+
+def traced(step) -> tuple[int, int]:
+    from torch.profiler import ProfilerActivity, profile
+
     step()  # what is set up once is not part of it
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         step()
@@ -131,6 +138,19 @@ def allocated(config, batch_size: int, dtype: str, flash: bool, checkpointing: b
     return between, peak
 
 
+def scratch(config, batch_size: int) -> int:
+    """Bytes that the flash kernel in bfloat16 takes for itself on the way back, beside the gradients that it gives.
+
+    The plan does not count them: how much it packs anew depends on the processor.
+    """
+    shape = (batch_size, config.n_head, config.block_size, config.n_embd // config.n_head)
+    q, k, v, upstream = (torch.randn(shape, dtype=torch.bfloat16) for _ in range(4))
+    with kernel(True):
+        y = F.scaled_dot_product_attention(*(x.requires_grad_() for x in (q, k, v)), is_causal=True)
+        _, peak = traced(lambda: torch.autograd.grad(y, (q, k, v), upstream, retain_graph=True))
+    return peak - 3 * q.untyped_storage().nbytes()
+
+
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("flash", [True, False])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -139,7 +159,9 @@ def test_peak_equals_what_torch_allocates_in_a_step(vocab_size, dtype, flash, ch
     config = GPTConfig(vocab_size, block_size=64, n_layer=6, n_head=4, n_embd=128)
     sizes = budget.memory(config, 8, dtype, flash=flash, checkpointing=checkpointing)
     _, peak = allocated(config, 8, dtype, flash, checkpointing)
-    assert sizes["peak"] - sizes["weights"] - sizes["optimizer"] == pytest.approx(peak, rel=0.02)
+    planned = sizes["peak"] - sizes["weights"] - sizes["optimizer"]
+    assert planned <= 1.02 * peak
+    assert planned + (scratch(config, 8) if flash and dtype == "bfloat16" else 0) >= 0.98 * peak
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
