@@ -6,12 +6,23 @@ import contextlib
 import os
 import platform
 import random
+import re
 import time
 from dataclasses import asdict, dataclass, field
 
 from .paths import MissingArtifact, artifacts, read_json, relative, write_json
 
 BF16_GAIN = 1.3  # bfloat16 is used when its matmul is at least this much faster: below it, noise could flip the choice
+
+INSTRUCTIONS = {  # flag of a processor -> what it is called; those that kernels of matrix products choose between
+    "avx2": "AVX2",
+    "avx512f": "AVX-512",
+    "avx512_bf16": "bfloat16 units",
+    "amx_bf16": "AMX",
+    "asimd": "NEON",
+    "bf16": "bfloat16 units",
+    "sve": "SVE",
+}
 
 
 @dataclass(frozen=True)
@@ -186,12 +197,38 @@ def _best_seconds(work, seconds: float, sync) -> float:
     return best
 
 
+def processor() -> dict:
+    """The CPU by what decides how it rounds: its name, its model, and the instruction sets that are used of it.
+
+    Known without a measurement, so that every run has it. ``ATEN_CPU_CAPABILITY`` (PyTorch's own variable) names the
+    instruction sets where it keeps PyTorch from using the best ones.
+    """
+    facts = _cpuinfo()
+    flags = {*facts.get("flags", "").split(), *facts.get("Features", "").split()}
+    used = [said for flag, said in INSTRUCTIONS.items() if flag in flags]
+    if limit := os.environ.get("ATEN_CPU_CAPABILITY"):
+        used = [f"no more than {limit.lower()}"]
+    return {
+        "name": short_name(_cpu_name()),
+        "model": " ".join(facts[key] for key in ("cpu family", "model", "stepping") if key in facts),
+        "instructions": used,
+    }
+
+
+def short_name(name: str) -> str:
+    """A processor's name without trade marks and clock: "Intel Xeon"."""
+    return " ".join(re.sub(r"\((R|TM)\)|\b(Processor|CPU)\b|@.*", "", name).split())
+
+
 def _cpu_name() -> str:
+    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
+
+
+def _cpuinfo() -> dict[str, str]:
+    """What Linux says of the first core; {} elsewhere."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
+            first = file.read().partition("\n\n")[0]
     except OSError:
-        pass  # not Linux
-    return platform.processor() or platform.machine()
+        return {}
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}

@@ -23,6 +23,7 @@ from . import course, hardware, journal, paths, profile, reproduce, sources
 from .execution import Execution
 from .journal import provenance
 from .journal import record as store
+from .journal.run import BECAUSE
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.environ["PROFILE"] = profile.load(options.profile).name
         if options.reproduce:
             return _reproduce(options)
+        _because(options)
         return Runner(_chosen(options), options).run()
     except (ValueError, sources.SourceError, paths.MissingArtifact) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -50,7 +52,16 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--in-place", action="store_true", help="for maintainers: write the executed notebooks over notebooks/"
     )
+    parser.add_argument(
+        "--because", metavar="WHY", help="with --in-place: why a run that is not like the reference takes its place"
+    )
     return parser.parse_args(arguments)
+
+
+def _because(options: argparse.Namespace) -> None:
+    if options.because and not options.in_place:
+        raise ValueError('--because goes with --in-place; in a notebook, say journal.start(…, reason="…")')
+    os.environ[BECAUSE] = (options.because or "").strip()
 
 
 def _chosen(options: argparse.Namespace) -> list[course.Notebook]:
@@ -103,6 +114,10 @@ class Runner:
 
     def _one(self, notebook: course.Notebook, position: int) -> bool:
         predicted = journal.predicted_seconds(notebook.name, self.profile)
+        if self.options.in_place and (why := self._unexplained(notebook)):
+            self.rows.append((notebook.name, predicted, None, "not run"))
+            print(why, file=sys.stderr)
+            return False
         current = fingerprint(notebook, self.profile)
         if notebook not in self.force and unchanged(notebook, current):
             self.rows.append((notebook.name, predicted, None, "unchanged, skipped"))
@@ -119,14 +134,26 @@ class Runner:
             return False
         stamp = {"fingerprint": current, "profile": self.profile, "seconds": round(seconds, 1)}
         paths.write_json(copy.with_suffix(".json"), stamp)
+        self.rows.append((notebook.name, predicted, seconds, "ran"))
         if self.options.in_place:
-            paths.write_atomic(notebook.path, execution.text())
             finished = store.latest(notebook.name, self.profile)
             if finished is None:
                 raise ValueError(f"{notebook.name} ran but left no finished record; its last cell calls run.finish")
+            if why := store.not_the_reference(finished):
+                self.rows[-1] = (*self.rows[-1][:3], "not the reference")
+                print(f"{why}; its executed copy is {paths.shown(copy)}", file=sys.stderr)
+                return False
+            paths.write_atomic(notebook.path, execution.text())
             store.set_reference(notebook.name, self.profile, finished["run_id"])
-        self.rows.append((notebook.name, predicted, seconds, "ran"))
         return True
+
+    def _unexplained(self, notebook: course.Notebook) -> str:
+        """What is known to be missing before minutes are spent on it: the reason for changed cells."""
+        known = store.reference(notebook.name, self.profile)
+        same = known is None or known.get("cells_hash") == provenance.cells_hash(notebook.path)
+        if same or os.environ.get(BECAUSE):
+            return ""
+        return f"{notebook.name}: its cells are not those of its reference {known['run_id']}; {store.SAY_WHY}"
 
     def _watch(self, execution: Execution, position: int, predicted: float | None) -> float:
         """Start the execution, show where it is, and wait for it; Ctrl-C interrupts the kernel first."""
@@ -184,7 +211,7 @@ class Runner:
         if setup.is_file():
             run.log(setup_seconds=paths.read_json(setup)["seconds"], unit="s", kind="timing")
         run.finish(verdict="Every notebook ran, in order, in one go.")
-        if self.options.in_place:
+        if self.options.in_place and not store.not_the_reference(run.record):
             store.set_reference("course", self.profile, run.record["run_id"])
 
 

@@ -9,7 +9,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 @pytest.fixture(autouse=True)
 def own_settings(monkeypatch):
     """What the developer's shell has set does not reach a test."""
-    for name in ("LAB_WORKSPACE", "PROFILE", "ENCODER", "SEED", "COURSE_IN_PLACE"):
+    for name in ("LAB_WORKSPACE", "PROFILE", "ENCODER", "SEED", "COURSE_IN_PLACE", "COURSE_BECAUSE"):
         monkeypatch.delenv(name, raising=False)
 
 

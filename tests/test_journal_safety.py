@@ -141,9 +141,7 @@ HOSTILE = [
 def test_text_that_wants_to_be_something_else_stays_text(workspace, text):
     former = journal.start("03_gpt", config={"lr": 1})
     former.finish(verdict="former")
-    run = journal.start(
-        "03_gpt", config={"lr": 2, "text": text}, changed_from=former.record["run_id"], change=f"lr {text}", reason=text
-    )
+    run = journal.start("03_gpt", config={"lr": 2, "text": text}, changed_from=former.record["run_id"], reason=text)
     text = text.replace("{run_id}", run.record["run_id"])
     run.log(**{f"m {text}": 1.0}, unit=text)
     run.predict("p", 1, unit=text)

@@ -114,6 +114,63 @@ def test_in_place_writes_the_notebook_and_moves_the_reference(workspace):
     assert store.reference("03_gpt", "smoke")["verdict"] == "done"
 
 
+MEASURED = """
+from pathlib import Path
+from helpers import course, journal
+course.Notebook.path = property(lambda self: Path("{folder}") / (self.name + ".ipynb"))
+run = journal.start("03_gpt", config={"steps": %s}, seed=1)
+run.log(loss=%s, unit="nats/token")
+run.log(seconds=%s, unit="s", kind="timing")
+run.finish(verdict="done")
+"""
+
+
+def test_a_run_becomes_the_reference_when_it_agrees_or_somebody_says_why(workspace, capsys, monkeypatch):
+    def in_place(steps, loss, seconds=1.0, because=None):
+        cells = MEASURED.replace("{folder}", str(workspace)) % (steps, loss, seconds)
+        monkeypatch.setattr(course, "NOTEBOOKS", (made := notebook(workspace, cells),))
+        monkeypatch.setattr(course, "notebook", lambda name: made)
+        arguments = ["--in-place", "--force", *(["--because", because] if because else [])]
+        return (
+            run.main(arguments),
+            store.reference("03_gpt", "smoke"),
+            len(list(workspace.glob("journal/runs/*-03_gpt-*"))),
+        )
+
+    status, first, _ = in_place(10, 2.0)
+    assert status == 0
+    status, second, _ = in_place(10, 2.0)  # the same again
+    assert status == 0 and second["run_id"] != first["run_id"] and second["reason"] is None
+    capsys.readouterr()
+    status, kept, runs = in_place(20, 1.5)  # other cells: refused before it runs
+    assert status == 1 and kept["run_id"] == second["run_id"] and runs == 2
+    assert "its cells are not those of its reference" in (told := capsys.readouterr().err) and "--because" in told
+    status, third, _ = in_place(20, 1.5, because="it was still falling")
+    assert status == 0 and third["metrics"]["loss"]["final"] == 1.5
+    assert (third["changed_from"], third["reason"]) == (second["run_id"], "it was still falling")
+    assert third["changed"]["steps"] == [10, 20]
+
+
+def test_a_run_that_does_not_agree_is_recorded_and_takes_nobodys_place(workspace, capsys):
+    cells = "import os\n" + MEASURED.replace("{folder}", str(workspace))
+    made = notebook(workspace, cells % (10, "float(os.environ.get('LOSS', 2))", 1.0))
+    assert execute(made, in_place=True) == 0
+    reference, text = store.reference("03_gpt", "smoke"), made.path.read_text("utf-8")
+    os.environ["LOSS"] = "3"
+    try:
+        assert execute(made, in_place=True, force=True) == 1
+    finally:
+        del os.environ["LOSS"]
+    assert store.reference("03_gpt", "smoke") == reference and made.path.read_text("utf-8") == text
+    assert len(store.all_records()) == 2  # the run is kept all the same
+    assert "verdict 'cannot compare'" in (told := capsys.readouterr().err) and "--because" in told
+
+
+def test_a_reason_goes_with_in_place(capsys):
+    assert run.main(["--because", "it is better"]) == 2
+    assert "--in-place" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
 def test_ctrl_c_interrupts_the_run_and_leaves_nothing_half_written(workspace):
     made = notebook(

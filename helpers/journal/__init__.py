@@ -23,7 +23,7 @@ from ..paths import ROOT, journal_dir, read_json, sha256
 from . import changes, markdown, metrics, provenance, render
 from . import record as store
 from .record import JournalError
-from .run import Run
+from .run import BECAUSE, Run
 from .say import show_markdown
 
 __all__ = [
@@ -48,7 +48,6 @@ def start(
     data_hash: str | None = None,
     seed: int | None = None,
     changed_from: str | None = None,
-    change: str | None = None,
     reason: str | None = None,
     resumed_from: str | None = None,
 ) -> Run:
@@ -61,13 +60,12 @@ def start(
         config: everything that was set.
         data_hash: of what the notebook read; by default that of its pinned sources.
         seed: the one seed everything random comes from; SEED= in the environment takes its place. None: no chance.
-        changed_from, change, reason: the run this one continues (a part of its id, or "latest"), what differs, as in
-            "learning_rate 2e-5 → 1e-5", and why. The difference between the two runs must contain that change.
+        changed_from, reason: the run this one is another try at (a part of its id, or "latest"), and why. What was
+            changed is computed from the two records. ``--in-place --because "…"`` of the runner says both from outside.
         resumed_from: the run whose training this one goes on with, named in the same way.
 
     Raises:
-        JournalError: `changed_from` or `resumed_from` names no run, the change is not what differs, or one of change
-            and reason is missing.
+        JournalError: `changed_from` or `resumed_from` names no run; `changed_from` without `reason`, or the reverse.
         ValueError: unknown notebook or profile, or a SEED that is no whole number.
     """
     global _open
@@ -101,14 +99,12 @@ def start(
         "notes": [],
         "verdict": "",
         "decision": "",
-        **_change(changed_from, change, reason),
+        **_change(entry.name, profile.name, changed_from, reason),
         "resumed_from": store.find(resumed_from)["run_id"] if resumed_from else None,
         "error": None,
     }
     if record["changed_from"]:
-        former = store.find(record["changed_from"])
-        differences = record["config_diff"] = changes.between(former, record)
-        changes.check(change, differences, former["run_id"])
+        record["changed"] = changes.between(store.find(record["changed_from"]), record)
     _close_former(notebook)
     record["run_id"], folder = store.new_run(notebook)
     here["resources"]["process"] = provenance.process(os.getpid())
@@ -188,12 +184,14 @@ def chosen_seed(seed: int | None) -> int | None:
     return int(other)
 
 
-def _change(changed_from: str | None, change: str | None, reason: str | None) -> dict:
-    given = {"changed_from": changed_from, "change": change, "reason": reason}
-    missing = [name for name, value in given.items() if not value]
-    if 0 < len(missing) < 3:
-        raise JournalError(f"changed_from, change and reason go together; {' and '.join(missing)} not given")
-    return {**given, "changed_from": store.find(changed_from)["run_id"] if changed_from else None}
+def _change(notebook: str, profile: str, changed_from: str | None, reason: str | None) -> dict:
+    """Which run this one is held against, and why there is another; BECAUSE of the runner speaks of the reference."""
+    because = os.environ.get(BECAUSE)
+    if because and not changed_from and (reference := store.reference(notebook, profile)):
+        return {"changed_from": reference["run_id"], "reason": because}
+    if bool(changed_from) != bool(reason):
+        raise JournalError('changed_from and reason go together, as in changed_from="latest", reason="it was slow"')
+    return {"changed_from": store.find(changed_from)["run_id"] if changed_from else None, "reason": reason}
 
 
 def _greet(record: dict) -> None:

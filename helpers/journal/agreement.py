@@ -2,6 +2,11 @@
 
 A value that is not identical is held against the 95 % prediction interval of the reference's seeds, with Holm's
 correction over the notebook: when nothing changed but the seed, at most one notebook in twenty is said to differ.
+
+Another processor rounds otherwise. How far that carries is measured, too (``make bench ARGS=spread``): the notebook's
+own seed is run again with other instruction sets, one thread, and the other number format. The largest deviation that
+this made is the numerical tolerance of a value; it widens the seeds' interval, and where no seed moves a value, it is
+the interval's standard deviation.
 """
 
 from __future__ import annotations
@@ -10,23 +15,25 @@ import math
 import statistics
 
 from .. import stats
-from ..paths import read_json
 from . import changes
-from .record import folder_of
+from .record import sidecar
 
-ROUNDING = 1e-6  # relative; where nothing is left to chance, another machine's rounding is all that may differ
+ROUNDING = 1e-6  # relative; the least tolerance: sums in another order differ by as much
 TIMES = 2.0  # timings are never judged more finely than this
+GOOD = ("identical", "agrees")
 
 
 def agree(record: dict, reference: dict, spread: dict | None) -> dict:
     """The verdict on `record`, with one row for each metric and figure of the two runs.
 
     Args:
-        spread: of the reference's seeds; None when it was not measured, then only identical values agree.
+        spread: of the reference's seeds and of other processors; None when it was not measured, then only identical
+            values agree.
     Returns:
-        ``verdict`` (identical | agrees | differs | cannot compare), ``why``, ``agree`` and ``of`` (results that are
-        identical or agree, of all), ``rows`` (name, what, reference, now, difference, mean, tolerance, verdict, why,
-        missing), and ``since``: what differs between the two runs. A value agrees within mean ± tolerance.
+        ``verdict`` (identical | agrees | differs | cannot compare | times only), ``why``, ``agree`` and ``of``
+        (results that are identical or agree, of all), ``rows`` (name, what, reference, now, difference, mean,
+        tolerance, verdict, why, missing), and ``since``: what differs between the two runs. A value agrees within
+        mean ± tolerance.
     """
     barrier = comparable(reference, record)
     if spread is not None and not belongs(spread, reference):
@@ -39,11 +46,13 @@ def agree(record: dict, reference: dict, spread: dict | None) -> dict:
     _judge(rows)
     results = [row for row in rows if row["what"] != "timing"]
     said = [row["verdict"] for row in results]
-    good = sum(verdict in ("identical", "agrees") for verdict in said)
+    good = sum(verdict in GOOD for verdict in said)
     # What the reference did not have yet says nothing about the rest; what is gone or cannot be judged does.
     unjudged = any(row["verdict"] == "cannot compare" and row["missing"] != "reference" for row in results)
     if "differs" in said and not barrier:
         verdict = "differs"
+    elif not results and not barrier:
+        verdict = "times only"
     elif barrier or unjudged or not good:
         verdict = "cannot compare"
     else:
@@ -72,7 +81,7 @@ def comparable(old: dict, new: dict) -> str:
 
 
 def arrays(record: dict, figure: str) -> dict:
-    return read_json(folder_of(record) / "figures" / f"{figure}.json")["data"]
+    return sidecar(record, figure)["data"]
 
 
 def flatten(value) -> list:
@@ -117,17 +126,20 @@ def _metric(name: str, record: dict, reference: dict, spread: dict | None) -> di
         return _row(name, what, "differs", **row, why="not a number")
     row["difference"] = row["now"] - row["reference"]
     if record["seed"] is None:
-        return _without_chance(name, row, record, reference)
+        return _without_chance(name, row)
     values = spread["metrics"].get(name) if spread else None
     if values is None or not all(isinstance(v, (int, float)) for v in values):
         return _row(name, what, "cannot compare", **row, why="its spread over seeds was not measured")
     mean, sd = statistics.mean(values), statistics.stdev(values)
+    rounding = spread.get("rounding", {}).get("metrics", {}).get(name) or 0.0
     if sd <= ROUNDING * abs(mean):
-        if record["seed"] == reference["seed"] or _rounded(row["now"], mean):
-            return _without_chance(name, row, record, reference)
-        # Five equal values do not rule out that a sixth seed differs.
-        return _row(name, what, "cannot compare", **row, why="all seeds gave one value: no spread to judge by")
-    tests = [stats.Deviation(abs(row["now"] - mean), sd, len(values))]
+        if record["seed"] != reference["seed"] and not _within(row["now"], mean, 3 * rounding):
+            # Five equal values do not rule out that a sixth seed differs.
+            return _row(name, what, "cannot compare", **row, why="all seeds gave one value: no spread to judge by")
+        if rounding <= ROUNDING * abs(mean):
+            return _without_chance(name, row)
+        mean = row["reference"]
+    tests = [stats.Deviation(abs(row["now"] - mean), math.hypot(sd, rounding), len(values))]
     return _row(name, what, "", **row, mean=mean, _tests=tests)
 
 
@@ -139,18 +151,14 @@ def _timing(name: str, row: dict) -> dict:
     return _row(name, "timing", verdict, **row, difference=ratio)
 
 
-def _rounded(value: float, other: float) -> bool:
-    return math.isclose(value, other, rel_tol=ROUNDING, abs_tol=1e-12)
+def _within(value: float, other: float, tolerance: float = 0.0) -> bool:
+    return math.isclose(value, other, rel_tol=ROUNDING, abs_tol=max(tolerance, 1e-12))
 
 
-def _without_chance(name: str, row: dict, record: dict, reference: dict) -> dict:
-    """The seed has no part in this value: only rounding may differ, or the numerics."""
+def _without_chance(name: str, row: dict) -> dict:
+    """Neither the seed nor a processor has a part in this value: only its last digits may differ."""
     allowed = {"mean": row["reference"], "tolerance": ROUNDING * abs(row["reference"])}
-    if _rounded(row["now"], row["reference"]):
-        return _row(name, "metric", "agrees", **row, **allowed)
-    if any(record[key] != reference[key] for key in ("device", "numerics")):
-        return _row(name, "metric", "cannot compare", **row, why="other numerics")
-    return _row(name, "metric", "differs", **row, **allowed)
+    return _row(name, "metric", "agrees" if _within(row["now"], row["reference"]) else "differs", **row, **allowed)
 
 
 def _figure(name: str, record: dict, reference: dict, spread: dict | None) -> dict | None:
@@ -174,17 +182,20 @@ def _figure(name: str, record: dict, reference: dict, spread: dict | None) -> di
         return _row(name, "figure", "cannot compare", why="its spread over seeds was not measured")
     else:
         means, sds, n = known["mean"], known["sd"], len(spread["seeds"])
+    rounding = (spread or {}).get("rounding", {}).get("figures", {}).get(name, {})
+    tolerances = [rounding.get(key, 0.0) for key, value in new.items() for _ in flatten([value])]
     deviations, skipped = [], 0
-    for value, mean, sd in zip(now, means, sds, strict=True):
+    for value, was_value, mean, sd, tolerance in zip(now, was, means, sds, tolerances, strict=True):
         numbers = isinstance(value, (int, float)) and isinstance(mean, (int, float))
-        if sd is None:  # a text, or no number, that differs from seed to seed: it says nothing
+        if sd is None or tolerance is None:  # a text, or no number, that differs with seed or processor: says nothing
             skipped += 1
-        elif numbers and sd > ROUNDING * abs(mean):
-            deviations.append(abs(value - mean) / sd)
-        elif not (_rounded(value, mean) if numbers else value == mean):
+        elif numbers and math.hypot(sd, tolerance) > ROUNDING * abs(mean):
+            centre = mean if sd > ROUNDING * abs(mean) else was_value
+            deviations.append(abs(value - centre) / math.hypot(sd, tolerance))
+        elif not (_within(value, was_value) if numbers else value == mean):
             if record["seed"] not in (None, reference["seed"]):
                 return _row(name, "figure", "cannot compare", why=f"{value} where all seeds gave {mean}")
-            return _row(name, "figure", "differs", why=f"{value} where the reference has {mean}")
+            return _row(name, "figure", "differs", why=f"{value} where the reference has {was_value}")
     if skipped == len(now):
         return _row(name, "figure", "cannot compare", why="nothing in it can be judged over seeds")
     why = f"{skipped} of {len(now)} values are not judged" if skipped else ""

@@ -1,22 +1,21 @@
-"""What differs between two runs, and whether that is what somebody said they changed."""
+"""What differs between two runs: computed from their records, and said in words. The reason is for people to give."""
 
 from __future__ import annotations
 
-import re
-
-from .record import JournalError
-
-_CLAIM = re.compile(r"([\w.]+)(?:\s*[:=]\s*|\s+)(\S+?)\s*(?:→|(?<!-)->)\s*([^\s,;)]*[^\s,;).])")
+from ..hardware import short_name
 
 _OF_RUN = ("profile", "seed", "data_hash", "device", "numerics", "threads")
+RECIPE = ("config", "data", "cells")  # what a run cannot change without somebody having meant it
 
 
 def between(old: dict, new: dict) -> dict[str, list]:
-    """name -> [old value, new value]: config, seed, profile, data, code and the machine's numerics.
+    """name -> [old value, new value]: config, seed, profile, data, processor, the machine's numerics, versions, code.
 
     "code" has the files that differ in its second place: the notebook's cells, and helpers that both runs used.
     """
     of_run = {name.removesuffix("_hash"): [old[name], new[name]] for name in _OF_RUN}
+    if not same_processor(old, new):
+        of_run["processor"] = [processor(old), processor(new)]
     for name in {**old["versions"], **new["versions"]}:
         of_run[name] = [old["versions"].get(name), new["versions"].get(name)]
     pairs = {}
@@ -32,68 +31,50 @@ def code(old: dict, new: dict) -> list[str]:
     """The files whose code differs: the notebook, and those of the helpers that both used."""
     if "helpers" not in old or "helpers" not in new:  # a record of format 1 has one hash for all
         return [] if old["code_hash"] == new["code_hash"] else ["code, not known which"]
-    shared = sorted(old["helpers"].keys() & new["helpers"].keys())
+    # The journal writes results down and makes none.
+    shared = sorted(n for n in old["helpers"].keys() & new["helpers"].keys() if not n.startswith("helpers/journal/"))
     changed = [name for name in shared if old["helpers"][name] != new["helpers"][name]]
     return (["notebook cells"] if old["cells_hash"] != new["cells_hash"] else []) + changed
 
 
-def check(change: str, found: dict[str, list], former: str) -> None:
-    """Hold the words against the facts.
-
-    "learning_rate 2e-5 → 1e-5" must be a difference with these values; a change in other words must at least name one
-    thing that differs (a config name, seed, data, code …).
-
-    Raises:
-        JournalError: what was said is not what differs.
-    """
-    said = f"change={change!r}, but since run {former} "
-    differs = f"what differs is: {describe(found) or 'nothing'}"
-    claims = _CLAIM.findall(change)
-    for name, old, new in claims:
-        key = next((k for k in found if _means(name, k)), None)
-        if key is None:
-            raise JournalError(f"{said}{name} did not change; {differs}")
-        if not (_same(old, found[key][0]) and _same(new, found[key][1])):
-            raise JournalError(f"{said}{key} went from {found[key][0]} to {found[key][1]}")
-    if not any(_speaks_of(change, key) for key in found):
-        raise JournalError(f"{said}nothing it names differs; {differs}. Say it as in 'learning_rate 2e-5 → 1e-5'")
+def recipe(old: dict, new: dict) -> list[str]:
+    """Of :data:`RECIPE`, what differs between two runs."""
+    return [name for name in RECIPE if old.get(f"{name}_hash") != new.get(f"{name}_hash")]
 
 
-def describe(found: dict[str, list]) -> str:
-    """The differences in one line."""
-    return ", ".join(_say(name, old, new) for name, (old, new) in found.items())
+def processor(record: dict) -> str:
+    """What a run computed on, as in "AMD EPYC with AVX-512 and bfloat16 units (model 25 17 1)"."""
+    known, probe = record["resources"].get("processor"), record["resources"].get("probe")
+    if known:
+        with_ = f" with {' and '.join(known['instructions'][-2:])}" if known["instructions"] else ""
+        return f"{known['name']}{with_}" + (f" (model {known['model']})" if known["model"] else "")
+    if not probe:  # a record from before the processor was written down
+        return "one that was not recorded"
+    units = " with bfloat16 units" if record["numerics"] == "bfloat16" and record["device"] == "cpu" else ""
+    return short_name(probe["device_name"]) + units
 
 
-def _say(name: str, old, new) -> str:
+def same_processor(old: dict, new: dict) -> bool:
+    """An older record knows the name alone, and whether there are bfloat16 units: they decide the number format."""
+    both = [record["resources"].get("processor") for record in (old, new)]
+    if all(both):
+        return both[0] == both[1]
+    names = [known["name"] if known else processor(record).partition(" with ")[0]
+             for known, record in zip(both, (old, new), strict=True)]  # fmt: skip
+    return names[0] == names[1] and old["numerics"] == new["numerics"]
+
+
+def describe(found: dict[str, list], files: int = 4) -> str:
+    """The differences in one line, with the first `files` of the code's."""
+    return ", ".join(_say(name, old, new, files) for name, (old, new) in found.items())
+
+
+def _say(name: str, old, new, files: int) -> str:
+    if name == "processor":
+        return f"another processor: {new}, not {old}"
     if name == "code":
-        return f"code ({new})"
+        names = str(new).split(", ")
+        return f"code ({', '.join(names[:files])}{f' and {len(names) - files} more files' if names[files:] else ''})"
     if old is None or new is None:
         return f"{name} {new} (not recorded before)" if old is None else f"{name} {old} (not recorded any more)"
     return f"{name} {old} → {new}"
-
-
-def unsaid(change: str, found: dict[str, list]) -> dict[str, list]:
-    """The differences that `change` does not speak of."""
-    return {key: pair for key, pair in found.items() if not _speaks_of(change, key)}
-
-
-def _speaks_of(change: str, key: str) -> bool:
-    """Whether a change names a key: in "key old → new", or, where it has no arrow, anywhere in its words."""
-    claims = _CLAIM.findall(change)
-    if claims:
-        return any(_means(name, key) for name, _, _ in claims)
-    words = re.findall(r"[^\W_]+", change.casefold())
-    return f" {key.replace('_', ' ').casefold()} " in f" {' '.join(words)} " or any(_means(word, key) for word in words)
-
-
-def _means(name: str, key: str) -> bool:
-    """A name means a key when it is it, or its initials: lr means learning_rate."""
-    name, parts = name.casefold(), key.casefold().split("_")
-    return name == key.casefold() or (len(parts) > 1 and name == "".join(part[:1] for part in parts))
-
-
-def _same(said: str, value) -> bool:
-    try:
-        return float(said) == float(value)
-    except (TypeError, ValueError):
-        return said.casefold() == str(value).casefold()

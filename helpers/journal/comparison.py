@@ -228,7 +228,7 @@ def render(found: Comparison) -> str:
         if position and found.changed:
             parts.append(f"Different from A: {escape(changes.describe(found.changed[position - 1])) or 'nothing'}\n")
             if arm[0]["changed_from"] in [run["run_id"] for run in found.arms[0]]:
-                parts.append(f"Changed: {escape(arm[0]['change'])}. Why: {escape(arm[0]['reason'])}\n")
+                parts.append(f"Why: {escape(arm[0]['reason'])}\n")
     if found.why_not:
         return "\n".join([*parts, f"**Not comparable:** {escape(found.why_not)}.\n"])
     pair = [len(arm) for arm in found.arms] == [1, 1]

@@ -93,6 +93,7 @@ def machine() -> dict:
         "resources": {
             "system": platform.system(),
             "architecture": platform.machine(),
+            "processor": hardware.processor(),
             "cores": hardware.usable_cores(),
             "probe": found.as_dict() if found else None,
         },

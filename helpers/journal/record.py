@@ -21,11 +21,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..paths import ROOT, journal_dir, read_json, relative, write_json
+from . import changes
 
 FORMAT = 3  # changes with the record and with how it is rendered: an entry of an older format keeps its look
 STATUSES = ("running", "finished", "failed", "interrupted", "abandoned", "superseded")
 
 LOCK_SECONDS = 60
+SAY_WHY = 'run it again with --in-place --because "…" (the reason goes into the journal)'
 
 INTRODUCTION = """# Journal
 
@@ -116,9 +118,17 @@ def folder_of(record: dict) -> Path:
 
 def latest(notebook: str, profile: str, journal: Path | None = None) -> dict | None:
     """The newest finished record of a notebook in a profile."""
-    wanted = {"notebook": notebook, "profile": profile, "status": "finished"}
-    fitting = [r for r in all_records(journal) if all(r[name] == value for name, value in wanted.items())]
-    return fitting[-1] if fitting else None
+    for path in reversed(sorted((journal or journal_dir()).glob(f"runs/*-{notebook}-*/run.json"))):
+        record = read_json(path)
+        if (record["notebook"], record["profile"], record["status"]) == (notebook, profile, "finished"):
+            return record
+    return None
+
+
+def sidecar(record: dict, figure: str, journal: Path | None = None) -> dict:
+    """What figure `figure` of a run was drawn from: ``alt``, ``kind`` and ``data`` (name -> array)."""
+    folder = journal / "runs" / record["run_id"] if journal else folder_of(record)
+    return read_json(folder / "figures" / f"{figure}.json")
 
 
 def reference(notebook: str, profile: str) -> dict | None:
@@ -130,6 +140,23 @@ def reference(notebook: str, profile: str) -> dict | None:
         if record.is_file():  # `verify` tells when it is gone
             return read_json(record)
     return None
+
+
+def not_the_reference(record: dict) -> str:
+    """Why a finished run does not take its reference's place; "" when it may.
+
+    It may when it agrees with the run before, when somebody said why it does not (``--because``), or when there is
+    none. Times are never a reason.
+    """
+    found = record.get("agreement")
+    if found is None or record["reason"]:
+        return ""
+    former, short = reference(record["notebook"], record["profile"]), record["run_id"][-4:]
+    if former and (differ := changes.recipe(former, record)):
+        return f"{record['notebook']}: run {short} has another {' and '.join(differ)} than its reference; {SAY_WHY}"
+    if found["verdict"] in ("identical", "agrees", "times only"):
+        return ""
+    return f"{record['notebook']}: run {short} has the verdict {found['verdict']!r} against its reference; {SAY_WHY}"
 
 
 def set_reference(notebook: str, profile: str, run_id: str) -> None:

@@ -124,10 +124,9 @@ def disk(record: dict) -> str:
 
 
 def changed(record: dict) -> str:
-    """What was changed since which run and why, and what else differs."""
-    text = f"**Changed** since {record['changed_from']}: {escape(record['change'])}. Why: {escape(record['reason'])}\n"
-    also = changes.unsaid(record["change"], record["config_diff"])
-    return text + (f"\nAlso different: {escape(changes.describe(also))}\n" if also else "")
+    """What was changed since which run, and why."""
+    what = changes.describe(record["changed"]) or "nothing"
+    return f"**Changed** since {record['changed_from']}: {escape(what, 1000)}. Why: {escape(record['reason'])}\n"
 
 
 def outcome(record: dict) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from . import changes
 from .markdown import escape, number, table
 from .progress import SMOOTH, Training, evaluations, fixed
 
@@ -93,8 +94,9 @@ def report(record: dict, found: dict, earlier: Sequence[dict] = (), times: bool 
         words += f"Training loss: {began} {number(loss['start'])}; {latest} is {number(loss['now'])}. "
     words += f"{trend(found['trend'], found['unit'])} "
     if record.get("changed_from"):
-        words += f"Changed since {record['changed_from']}: {escape(record['change'])}, because "
-        words += f"{escape(record['reason']).rstrip('.')}. "
+        what = changes.describe(record["changed"]) or "nothing"
+        words += f"Changed since {record['changed_from']}: {escape(what)}, "
+        words += f"because {escape(record['reason']).rstrip('.')}. "
     words += f"{left} " if (left := remaining(found, times)) else ""
     if awaited := found.get("awaited"):
         said = [f"{escape(name)} {number(value)} {escape(unit)}".rstrip() for name, (value, unit) in awaited.items()]

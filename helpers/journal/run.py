@@ -18,7 +18,8 @@ from .record import JournalError
 from .watch import Watch
 from .writer import Writer
 
-IN_PLACE = "COURSE_IN_PLACE"  # environment variable of the runner: this run becomes the reference
+IN_PLACE = "COURSE_IN_PLACE"  # environment variables of the runner: this run may become the reference …
+BECAUSE = "COURSE_BECAUSE"  # … and why it may, where it is not the same as the one before
 
 
 class Run:
@@ -299,15 +300,16 @@ class Run:
 
     def _judge(self) -> None:
         """Hold the finished run against its reference, and against the run it says it changed."""
-        from . import agreement, comparison
+        from . import agreement, changes, comparison
 
         name, profile = self.record["notebook"], self.record["profile"]
         reference = store.reference(name, profile)
         if reference is not None:
             self.record["agreement"] = agreement.agree(self.record, reference, store.spread(name, profile))
         if self.record["changed_from"]:
-            found = comparison.judge([[store.find(self.record["changed_from"])], [self.record]])
-            self.record["outcome"] = found.as_dict()
+            former = store.find(self.record["changed_from"])
+            self.record["changed"] = changes.between(former, self.record)  # the code is known by now
+            self.record["outcome"] = comparison.judge([[former], [self.record]]).as_dict()
         found = self.record.get("agreement", {"verdict": ""})
         agrees = found["verdict"] in ("identical", "agrees") and found["agree"] == found["of"]
         # A reference must be readable in the journal, and so must an experiment, whatever came out.
@@ -324,8 +326,12 @@ class Run:
             self.record.update(again)
 
     def _close_code(self) -> None:
-        """Which code it was, now that the helpers it used are known."""
+        """Which code it was, now that the helpers it used are known; and the machine, if this run measured it."""
         self.record.update(provenance.used(self._code))
+        if self.record["device"] == "not measured":
+            here = provenance.machine()
+            self.record["resources"]["probe"] = here["resources"]["probe"]
+            self.record.update({name: here[name] for name in ("device", "numerics", "threads")})
         if self._edited:
             path = f"notebooks/{self.record['notebook']}.ipynb"
             self.record["dirty"] = True

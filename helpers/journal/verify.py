@@ -12,7 +12,7 @@ from collections import Counter
 
 from .. import course, paths
 from ..paths import ROOT, images_dir, journal_dir, read_json
-from . import agreement, metrics, provenance, readme, render
+from . import agreement, comparison, metrics, provenance, readme, render
 from . import record as store
 
 _BLOCK = re.compile(r"\n<!-- entry (\S+) format \d+ -->\n.*?\n<!-- end \1 -->\n", re.DOTALL)
@@ -219,11 +219,26 @@ def _references() -> list[str]:
         record = read_json(record)
         if record["status"] != "finished":
             found.append(f"reference.json: {key} is run {run_id}, which is {record['status']}")
-        spread = journal_dir() / "spread" / f"{key.replace('/', '-')}.json"
-        if spread.is_file() and not agreement.belongs(read_json(spread), record):
-            remedy = f"make bench ARGS='spread {key[:2]} --profile {record['profile']}'"
-            found.append(f"spread/{spread.name}: config or data is not the reference's; `{remedy}` measures it again")
+        found += _spread(key, record)
     return found
+
+
+def _spread(key: str, record: dict) -> list[str]:
+    """A reference that leaves something to chance needs to know how much; else a re-run gets no verdict."""
+    path = journal_dir() / "spread" / f"{key.replace('/', '-')}.json"
+    remedy = f"`make bench ARGS='spread {key[:2]} --profile {record['profile']}'` measures it"
+    if not path.is_file():
+        needed = record["seed"] is not None and record["profile"] == readme.PROFILE
+        return [f"spread/{path.name} is not there, so a re-run gets no verdict; {remedy}"] if needed else []
+    known = read_json(path)
+    if not agreement.belongs(known, record):
+        return [f"spread/{path.name}: config or data is not the reference's; {remedy} again"]
+    if len(known["seeds"]) < comparison.SEEDS:
+        return [f"spread/{path.name} has {len(known['seeds'])} seeds, {comparison.SEEDS} are needed; {remedy} again"]
+    missing = [name for name, m in record["metrics"].items() if m["kind"] == "result" and name not in known["metrics"]]
+    if missing and record["profile"] == readme.PROFILE:
+        return [f"spread/{path.name} knows nothing of {', '.join(missing[:3])}; {remedy} again"]
+    return []
 
 
 def _notebooks() -> list[str]:

@@ -1,8 +1,12 @@
-"""How far apart are runs of a notebook that differ in nothing but the seed?
+"""How far apart are runs of a notebook that differ in nothing but the seed, or in nothing but the processor?
 
-Runs a notebook with five seeds, each in a workspace of its own that has the artifacts of this one, and keeps what came
-out in journal/spread/<notebook>-<profile>.json: every value of every metric, mean and standard deviation of every
-plotted number. Re-running the notebook is judged by it (helpers/journal/agreement.py).
+Runs a notebook with five seeds. How far rounding carries is taken from the journal's runs of the same recipe and seed
+on other processors; where there are fewer than two, the notebook is run again with fewer instruction sets and in the
+other number format. Each run has a workspace of its own below artifacts/spread/, with a copy of what the notebook needs; one
+that is there already and would come out the same is not run again, so an interrupted measurement goes on where it was.
+What came out is kept in journal/spread/<notebook>-<profile>.json: every value of every metric, mean and standard
+deviation of every plotted number, and the numerical tolerance of each. Re-running the notebook is judged by it
+(helpers/journal/agreement.py).
 """
 
 from __future__ import annotations
@@ -13,16 +17,22 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from helpers import course, journal, paths, profile
-from helpers.journal import agreement
+from helpers.journal import agreement, changes
 from helpers.journal import record as store
 from helpers.journal.markdown import number
 
 MORE_SEEDS = (1, 2, 3, 4)  # beside the notebook's own
-SAME = ("config_hash", "data_hash", "code_hash")  # what all seeds must share
+SAME = ("config_hash", "data_hash", "code_hash")  # what all runs must share
+RECIPE = ("notebook", "profile", "seed", "config_hash", "data_hash", "cells_hash")  # what a run elsewhere must share
+# Variables that PyTorch, oneDNN, MKL and OpenBLAS document; one that a machine does not know changes nothing there.
+AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "OPENBLAS_CORETYPE": "Haswell"}  # fmt: skip
+IMITATED = {"avx2": AVX2, "other_format": {}}
+PROCESSORS = 2  # beside the one that measures
+OTHER_FORMAT = {"float32": "bfloat16", "bfloat16": "float32"}
 
 
 def main(arguments: list[str]) -> int:
@@ -53,20 +63,23 @@ def measure(notebook: course.Notebook, more_seeds) -> None:
     profile_name = os.environ["PROFILE"]
     run = journal.start("bench_spread", config={"notebook": notebook.name, "profile": profile_name})
     run.log(seeds=len(more_seeds) + 1, unit="")
-    records, figures = [], []
-    for seed in (*more_seeds, None):  # None: the notebook's own
-        record, plotted = (seed is None and reference_like(notebook, records[0])) or one(notebook, seed)
-        if why := refused(record, records):
+    seeds = [one(run, notebook, f"seed-{seed}", {"SEED": str(seed)}) for seed in more_seeds]
+    own = one(run, notebook, "own", {})
+    others = elsewhere(own[0])
+    for name in list(IMITATED)[: max(0, PROCESSORS - len({changes.processor(record) for record, _ in others}))]:
+        others.append(one(run, notebook, name, IMITATED[name]))
+    run.log(other_processors=len(others), unit="")
+    records = [record for record, _ in (*seeds, own)]
+    for position, record in enumerate(records):
+        if why := refused(record, records[:position]):
             run.close("failed", ValueError(f"{notebook.name}: {why}"))
             raise SystemExit(f"error: {notebook.name}: {why}")
-        print(f"{notebook.name}, seed {record['seed']}: {record['seconds']:.0f} s", flush=True)
-        records.append(record)
-        figures.append(plotted)
-    first = records[0]
+    first, figures = records[0], [plotted for _, plotted in (*seeds, own)]
     facts = ("run_id", "dirty", "notebook", "profile", *SAME, "commit", "device", "numerics", "threads")
     spread = {
         "format": store.FORMAT,
         **{name: first[name] for name in facts},
+        "processor": first["resources"]["processor"],
         "seeds": [record["seed"] for record in records],
         "metrics": {
             name: [record["metrics"][name]["final"] for record in records]
@@ -74,28 +87,38 @@ def measure(notebook: course.Notebook, more_seeds) -> None:
             if metric["kind"] == "result"
         },
         "figures": {
-            name: array_spread([plotted[name] for plotted in figures])
+            name: array_spread([agreement.flatten(plotted[name]) for plotted in figures])
             for name in figures[0]
             # A curve whose length depends on the seed has no spread; re-runs are told that it was not measured.
-            if len({len(plotted.get(name, ())) for plotted in figures}) == 1
+            if len({len(agreement.flatten(plotted.get(name, {}))) for plotted in figures}) == 1
         },
     }
+    spread["rounding"] = rounding(own, others, spread["metrics"])
     paths.write_json(paths.journal_dir() / "spread" / f"{notebook.name}-{profile_name}.json", spread)
+    tell(run, notebook, spread, first)
+
+
+def tell(run, notebook: course.Notebook, spread: dict, first: dict) -> None:
+    """What the journal has of it: the headline results seed by seed, the rest by mean and sd, and the tolerances."""
     for name in notebook.headline:
         values = spread["metrics"].get(name)
         if values and all(isinstance(value, (int, float)) for value in values):
             unit = first["metrics"][name]["unit"]
             run.log(**{f"{name}_mean": statistics.mean(values), f"{name}_sd": statistics.stdev(values)}, unit=unit)
+            run.log(**{f"{name}_rounding": spread["rounding"]["metrics"][name]}, unit=unit)
             run.note(f"{name.replace('_', ' ')}, seed by seed: {', '.join(map(number, values))}.")
     for name, values in spread["metrics"].items():
         if name not in notebook.headline and len(set(values)) > 1 and all(isinstance(v, (int, float)) for v in values):
             run.note(f"{name.replace('_', ' ')}: mean {number(statistics.mean(values))}, "
-                     f"sd {number(statistics.stdev(values))}.")  # fmt: skip
+                     f"sd {number(statistics.stdev(values))}, largest deviation between processors "
+                     f"{number(spread['rounding']['metrics'][name])}.")  # fmt: skip
     run.finish(
-        verdict="{notebook}, {profile} profile: the spread of {n} seeds is kept for every metric and figure.",
-        decision="What varies with the seed is judged by its 95 % prediction interval; what came out equal in all of "
-        "them only when the seed is the same.",
-        notebook=notebook.name, profile=profile_name, n=len(records),
+        verdict="{notebook}, {profile} profile: the spread of {n} seeds, and the largest deviation between {k} ways to "
+        "round, are kept for every metric and figure.",
+        decision="What varies with the seed is judged by its 95 % prediction interval, widened by the rounding; what "
+        "came out equal for all seeds by the rounding alone.",
+        notebook=notebook.name, profile=spread["profile"], n=len(spread["seeds"]),
+        k=len(spread["rounding"]["runs"]) + 1,
     )  # fmt: skip
 
 
@@ -109,35 +132,56 @@ def refused(record: dict, records: list[dict]) -> str:
     return f"{', '.join(different)} changed while this ran" if different else ""
 
 
-def reference_like(notebook: course.Notebook, like: dict) -> tuple[dict, dict] | None:
-    """The reference run, when it is what a run with the notebook's own seed would be: it need not be run again."""
-    record = store.reference(notebook.name, like["profile"])
-    if record is None or any(record[name] != like[name] for name in (*SAME, "device", "numerics", "threads")):
-        return None
-    plotted = {name: agreement.arrays(record, name) for name, f in record["figures"].items() if f["kind"] == "result"}
-    return record, {name: agreement.flatten(data) for name, data in plotted.items()}
+def one(run, notebook: course.Notebook, name: str, environment: dict[str, str]) -> tuple[dict, dict]:
+    """The record of one run in the workspace `name`, and the arrays of its figures; from an earlier call if it fits."""
+    folder = paths.artifacts("spread", f"{notebook.name}-{os.environ['PROFILE']}", name)
+    for made in {made for need in notebook.needs for made in course.notebook(need).makes}:
+        source, copy = paths.artifacts(made), folder / "artifacts" / made
+        if source.is_dir():
+            shutil.rmtree(copy, ignore_errors=True)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, copy)
+    hardware = folder / "artifacts" / "hardware.json"
+    if name == "other_format" and hardware.is_file():
+        known = paths.read_json(hardware)
+        paths.write_json(hardware, {**known, "dtype": OTHER_FORMAT[known["dtype"]]})
+    clean = {key: value for key, value in os.environ.items() if key not in ("SEED", *AVX2)}
+    # Without --force the runner skips what would come out the same: that is how an interrupted measurement goes on.
+    done = subprocess.run(
+        [sys.executable, "-m", "helpers.run", "--only", notebook.number], cwd=paths.ROOT,
+        env={**clean, **environment, "LAB_WORKSPACE": str(folder)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise SystemExit(f"{notebook.name} failed as {name}:\n{done.stdout}{done.stderr}")
+    found = newest(folder, notebook)
+    skipped = " (measured before)" if "skipped" in done.stdout else ""
+    print(f"{notebook.name}, {name}: {found['seconds']:.0f} s{skipped}", flush=True)
+    run.log(**{f"seconds_{name}".replace("-", "_"): found["seconds"]}, unit="s", kind="timing")
+    return found, drawn(found, folder / "journal")
 
 
-def one(notebook: course.Notebook, seed: int | None) -> tuple[dict, dict]:
-    """The record of one run in a workspace of its own, and its figures' arrays, flattened."""
-    with tempfile.TemporaryDirectory(prefix="spread-") as folder:
-        for name in {name for need in notebook.needs for name in course.notebook(need).makes}:
-            copy = Path(folder) / "artifacts" / name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            made = paths.artifacts(name)
-            (shutil.copytree if made.is_dir() else shutil.copy)(made, copy)
-        environment = {**os.environ, "LAB_WORKSPACE": folder}
-        environment.pop("SEED", None)
-        if seed is not None:
-            environment["SEED"] = str(seed)
-        command = [sys.executable, "-m", "helpers.run", "--only", notebook.number]
-        done = subprocess.run(command, cwd=paths.ROOT, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise SystemExit(f"{notebook.name} failed with seed {seed}:\n{done.stdout}{done.stderr}")
-        (path,) = Path(folder).glob("journal/runs/*/run.json")
-        sidecars = {p.stem: paths.read_json(p) for p in path.parent.glob("figures/*.json")}
-        plotted = {name: s["data"] for name, s in sidecars.items() if s["kind"] == "result"}
-        return paths.read_json(path), {name: agreement.flatten(data) for name, data in plotted.items()}
+def drawn(record: dict, folder: Path) -> dict[str, dict]:
+    """figure -> name -> array, of the figures that show results."""
+    kinds = {figure: facts["kind"] for figure, facts in record["figures"].items()}
+    return {figure: store.sidecar(record, figure, folder)["data"] for figure in kinds if kinds[figure] == "result"}
+
+
+def elsewhere(own: dict) -> list[tuple[dict, dict]]:
+    """The journal's runs of the same recipe and seed on other processors, as :func:`one` gives them."""
+    return [
+        (record, drawn(record, paths.journal_dir()))
+        for record in store.all_records()
+        if record["status"] == "finished"
+        and all(record.get(name) == own[name] for name in RECIPE)
+        and not changes.same_processor(record, own)
+    ]
+
+
+def newest(folder: Path, notebook: course.Notebook) -> dict:
+    found = store.latest(notebook.name, os.environ["PROFILE"], folder / "journal")
+    if found is None:
+        raise SystemExit(f"{notebook.name} left no finished record in {folder.name}")
+    return found
 
 
 def array_spread(runs: list[list]) -> dict:
@@ -157,3 +201,52 @@ def array_spread(runs: list[list]) -> dict:
             means.append(values[0])
             sds.append(0.0 if same else None)
     return {"mean": means, "sd": sds}
+
+
+def rounding(own: tuple[dict, dict], others: list[tuple[dict, dict]], seeds: dict[str, list]) -> dict:
+    """The largest deviation from the notebook's own run that another way to round made, for each metric and array.
+
+    Two or three other ways are few: a tie that happens not to flip in any of them may flip on a further processor.
+    Metrics that no seed moves and that have the same unit therefore share the largest of theirs, and so do the values
+    of one array.
+    """
+    record, plotted = own
+    metrics = {
+        name: farthest(
+            [record["metrics"][name]["final"]],
+            [[other["metrics"][name]["final"]] for other, _ in others if name in other["metrics"]],
+        )
+        for name in seeds
+    }
+    pools: dict[str, list[str]] = {}
+    for name, values in seeds.items():
+        if len(set(values)) == 1 and isinstance(values[0], float):
+            pools.setdefault(record["metrics"][name]["unit"], []).append(name)
+    for names in pools.values():
+        metrics |= dict.fromkeys(names, max(metrics[name] or 0.0 for name in names))
+    figures = {
+        figure: {
+            key: farthest(
+                agreement.flatten([value]),
+                [agreement.flatten([other[figure][key]]) for _, other in others if key in other.get(figure, ())],
+            )
+            for key, value in data.items()
+        }
+        for figure, data in plotted.items()
+    }
+    runs = [[other["run_id"], changes.processor(other), other["numerics"]] for other, _ in others]
+    return {"runs": runs, "metrics": metrics, "figures": figures}
+
+
+def farthest(own: list, others: list[list]) -> float | None:
+    """The largest |other - own|, nine digits; None when a text differs, or the length."""
+    largest = 0.0
+    for other in others:
+        if len(other) != len(own):
+            return None
+        for a, b in zip(own, other, strict=True):
+            if isinstance(a, (int, float)) and isinstance(b, (int, float)):
+                largest = max(largest, abs(b - a))
+            elif a != b:
+                return None
+    return float(f"{largest:.9g}")
