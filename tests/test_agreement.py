@@ -236,7 +236,7 @@ def test_times_are_a_ratio_and_never_decide(workspace):
     assert found["verdict"] == "identical"
 
 
-def test_a_rerun_that_agrees_is_one_line_and_one_that_differs_an_entry(workspace):
+def test_every_run_is_one_line_a_short_one_where_nothing_is_new(workspace):
     reference = run()
     store.set_reference("03_gpt", "smoke", reference["run_id"])
     write_json(store.journal_dir() / "spread" / "03_gpt-smoke.json", spread(reference, LOSSES))
@@ -244,27 +244,55 @@ def test_a_rerun_that_agrees_is_one_line_and_one_that_differs_an_entry(workspace
     before = path.read_text("utf-8")
     same = run()
     added = path.read_text("utf-8").removeprefix(before)
-    assert added == render.line(same) and f"identical to {reference['run_id']}, 2 of 2" in added
-    run(4.01, seed=3)
-    assert "agrees with" in path.read_text("utf-8").removeprefix(before + added)
-    assert path.read_text("utf-8").count("<!-- entry") == 1
+    assert added == render.line(same) and added.endswith(
+        f": identical to {reference['run_id'][-4:]} in all 2 results.\n"
+    )
+    agreeing = run(4.01, seed=3)
+    assert f"Against {reference['run_id'][-4:]}: agrees, 2 of 2." in render.line(agreeing)
     worse = run(6.0, config={"learning_rate": 3e-3})
-    text = path.read_text("utf-8")
-    assert f"<!-- entry {worse['run_id']}" in text
+    assert render.line(worse).endswith("differs, 1 of 2.\n") and path.read_text("utf-8").count("\n- **") == 4
+    text = render.entry(worse)
     assert "Differs from" in text and "Since then: learning\\_rate 0.001 → 0.003" in text
+
+
+def test_a_line_has_the_headline_and_what_it_was_before(workspace):
+    reference = journal.start("02_tokenizer", config={"vocab_size": 4096}, data_hash="d")
+    reference.log(bytes_per_token_all=3.003, unit="bytes/token")
+    reference.finish(verdict="V.")
+    store.set_reference("02_tokenizer", "smoke", reference.record["run_id"])
+    new = journal.start(
+        "02_tokenizer", config={"vocab_size": 2048}, data_hash="d", changed_from="latest", reason="x | y"
+    )
+    new.log(bytes_per_token_all=2.682, unit="bytes/token")
+    new.finish(verdict="Two\nlines.", decision="Keep it.")
+    said = render.line(new.record)
+    assert (
+        said.count("\n") == 1 and f"changed since {reference.record['run_id'][-4:]}: vocab\\_size 4096 → 2048" in said
+    )
+    assert "because x \\| y: bytes per token all **2.682** bytes/token (before 3.003). Two lines. *Keep it.*" in said
 
 
 def test_a_long_table_folds_what_is_no_news_and_drops_nothing(workspace):
     reference, again = run(), run(4.5)
     for record in (reference, again):
-        record["metrics"] |= {f"m{i}": {"final": i, "unit": "s", "kind": "result"} for i in range(20)}
+        record["metrics"] |= {f"m{i}": {"final": i, "unit": "s", "kind": "result", "count": 1} for i in range(20)}
     found = agreement.agree(again, reference, spread(reference, LOSSES))
-    shown, _, folded = render.agreement(found, ("m3",)).partition("<details><summary>20 more, all identical")
+    again["headline"] = ["m3"]
+    shown, _, folded = render.results(again, found).partition("<details><summary>21 more: 1 timings, 20 identical")
     assert "differs" in shown and "m3, s" in shown and "m4, s" not in shown
     names = [line.split(" ")[1] for line in (shown + folded).splitlines() if line.startswith("| ")]
     assert sorted(name.strip(",").replace("\\", "") for name in names if name) == sorted(
         row["name"] for row in found["rows"]
     )
+
+
+def test_what_cannot_be_judged_is_counted_by_its_reason_and_never_listed(workspace):
+    reference, again = run(), run(4.1)
+    for position, record in enumerate((reference, again)):
+        extra = {f"m{i}": {"final": i + position, "unit": "s", "kind": "result", "count": 1} for i in range(20)}
+        record["metrics"] |= extra
+    said = render.summary(agreement.agree(again, reference, None))
+    assert "21 cannot be judged: its spread over seeds was not measured." in said and "m3" not in said
 
 
 # -- what was changed ------------------------------------------------------------------------------------------------
@@ -409,8 +437,8 @@ def test_items_of_an_earlier_value_are_forgotten(workspace):
     made.log(accuracy=0.9)
     assert "items" not in made.record["metrics"]["accuracy"]
     made.finish(verdict="done")
-    assert comparison._items(made.record, "accuracy") is None  # though the file of the first value is there
-    assert (made.folder / "items" / "accuracy.json").is_file()
+    assert store.items(made.record, "accuracy") is None  # though the file of the first value is there
+    assert list((workspace / "journal" / "figures").glob("*.items.json"))
 
 
 def test_a_recipe_of_different_configs_is_refused(workspace):

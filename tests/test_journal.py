@@ -12,7 +12,7 @@ import pytest
 from helpers import course, journal, plots
 from helpers.journal import JournalError, metrics, render
 from helpers.journal import record as store
-from helpers.paths import ROOT
+from helpers.paths import ROOT, read_json
 
 
 @pytest.fixture
@@ -24,6 +24,12 @@ def run(workspace):
 
 def entry_text(workspace) -> str:
     return (workspace / "journal" / "journal.md").read_text("utf-8")
+
+
+def told(workspace, record) -> str:
+    """Line and entry of a run."""
+    line = next(line for line in entry_text(workspace).splitlines() if record["run_id"] in line)
+    return line + (workspace / "journal" / "runs" / record["run_id"] / "entry.md").read_text("utf-8")
 
 
 def record_on_disk(run) -> dict:
@@ -52,20 +58,20 @@ def test_a_finished_run_has_record_events_figures_and_entry(run, workspace):
     }  # fmt: skip
     assert record["predictions"]["val_loss"]["measured"] == 1.75
     assert (record["profile"], record["seed"], record["config"]) == ("smoke", 1337, {"n_layer": 2})
-    events = [json.loads(line) for line in (run.folder / "events.jsonl").read_text("utf-8").splitlines()]
+    events, _ = store.read_events(run.folder)
     told = [event["event"] for event in events if event["event"] != "sample"]  # the monitor's come when they come
     assert told == ["start", "predict", "log", "log", "log", "figure", "note", "end"]
     assert events[3]["metrics"] == {"val_loss": 1.5}
     assert metrics.replay(record, events) == record
-    sidecar = json.loads((run.folder / "figures" / "03_loss.json").read_text("utf-8"))
-    assert sidecar["data"] == {"loss": [3.0, 2.0, 1.5]}
-    picture = (run.folder / "figures" / "03_loss.png").read_bytes()
-    assert (workspace / "images" / "03_loss.png").read_bytes() == picture
-    text = entry_text(workspace)
-    assert "the best was 1.50 at step 1" in text
-    assert "**Verdict.** ends at 1.75" in text
-    assert f"![Loss falls from 3.0 to 1.5.](runs/{record['run_id']}/figures/03_loss.png)" in text
-    assert render.entry(record) in text
+    assert store.sidecar(record, "03_loss")["data"] == {"loss": [3.0, 2.0, 1.5]}
+    assert (workspace / "images" / "03_loss.png").read_bytes() == store.picture(record, "03_loss").read_bytes()
+    entry = (run.folder / "entry.md").read_text("utf-8")
+    assert "the best was 1.50 at step 1" in entry
+    assert "**Verdict.** ends at 1.75" in entry
+    assert f"![Loss falls from 3.0 to 1.5.](../../figures/{record['figures']['03_loss']['png']}.png)" in entry
+    assert hashlib.sha256(entry.encode()).hexdigest()[:16] == record["entry"]
+    (line,) = [line for line in entry_text(workspace).splitlines() if record["run_id"] in line]
+    assert line + "\n" == render.line(record) and "ends at 1.75 *keep 2 layers*" in line
 
 
 def test_the_same_data_gives_the_same_picture():
@@ -145,8 +151,8 @@ def test_a_finished_run_takes_nothing_more(run):
 def test_starting_again_supersedes_the_open_run_in_one_line(run, workspace):
     second = journal.start("03_gpt")
     assert record_on_disk(run)["status"] == "superseded"
-    assert entry_text(workspace).count("superseded") == 1
-    assert "<!-- entry" not in entry_text(workspace)
+    assert entry_text(workspace).count("**superseded**") == 1
+    assert not (run.folder / "entry.md").exists()
     second.finish(verdict="done")
 
 
@@ -192,7 +198,7 @@ def test_a_process_that_ends_early_leaves_its_status(workspace, end, status, in_
     (record,) = store.all_records()
     assert record["status"] == status
     assert record["metrics"]["train_loss"]["final"] == 2.5
-    assert in_entry in entry_text(workspace)
+    assert in_entry in told(workspace, record) and f"**{status}**" in entry_text(workspace)
 
 
 def test_a_killed_run_is_found_at_the_next_start(workspace):
@@ -228,19 +234,24 @@ def test_a_run_stays_in_the_workspace_it_began_in(run, workspace, tmp_path_facto
 
 def test_the_reference_predicts_the_seconds(run):
     run.finish(verdict="done")
+    elsewhere = read_json(run.folder / "run.json")
+    elsewhere["resources"]["processor"] = {"name": "another"}
+    store.write(run.folder, elsewhere)
     assert journal.predicted_seconds("03_gpt", "smoke") is None
     store.set_reference("03_gpt", "smoke", run.record["run_id"])
     assert journal.predicted_seconds("03_gpt", "smoke") == run.record["seconds"]
 
 
-def test_a_run_of_the_whole_course_predicts_better(run):
-    run.finish(verdict="done")
-    store.set_reference("03_gpt", "smoke", run.record["run_id"])
+def test_every_earlier_run_on_this_machine_predicts_the_seconds(workspace):
+    for seconds in (10.0, 30.0, 11.0):
+        made = journal.start("03_gpt")
+        made.finish(verdict="done")
+        store.write(made.folder, {**made.record, "seconds": seconds})
+    assert journal.predicted_seconds("03_gpt", "smoke") == 11.0
     whole = journal.start("course")
     whole.log(seconds_03_gpt=12.5, unit="s", kind="timing")
     whole.finish(verdict="done")
-    store.set_reference("course", "smoke", whole.record["run_id"])
-    assert journal.predicted_seconds("03_gpt", "smoke") == 12.5
+    assert journal.predicted_seconds("03_gpt", "smoke") == (11.0 + 12.5) / 2
 
 
 def test_every_notebook_can_be_looked_up_by_name_and_number():

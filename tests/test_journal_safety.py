@@ -10,7 +10,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from helpers import journal
-from helpers.journal import JournalError, render, verify
+from helpers.journal import JournalError, index, pages, render, verify
 from helpers.journal import record as store
 from helpers.paths import ROOT, artifacts
 
@@ -35,8 +35,9 @@ def test_eight_processes_append_a_hundred_entries_each(workspace):
     path.parent.mkdir()
     path.write_text(MINE, "utf-8")
     script = (
-        "import sys; from helpers.journal import record\n"
-        "for i in range(100): record.append(f'\\n<{sys.argv[1]}.{i} ' + 'x' * 3000 + f' {sys.argv[1]}.{i}>\\n')"
+        "import sys; from helpers.journal import pages, record\n"
+        "for i in range(100):\n"
+        "    record.append(pages.page(), f'\\n<{sys.argv[1]}.{i} ' + 'x' * 3000 + f' {sys.argv[1]}.{i}>\\n')"
     )
     for process in [python(script, str(number)) for number in range(8)]:
         finished(process)
@@ -48,7 +49,7 @@ def test_eight_processes_append_a_hundred_entries_each(workspace):
 
 
 def test_without_a_lock_nothing_is_written_and_the_error_says_so(workspace, monkeypatch):
-    store.append("\nfirst\n")
+    store.append(pages.page(), "\nfirst\n")
     before = (workspace / "journal" / "journal.md").read_bytes()
     holder = python(
         "import sys, filelock\nwith filelock.FileLock(sys.argv[1]):\n    print('held', flush=True)\n    input()",
@@ -56,7 +57,7 @@ def test_without_a_lock_nothing_is_written_and_the_error_says_so(workspace, monk
         stdin=subprocess.PIPE,
     )
     assert holder.stdout.readline() == "held\n"
-    elsewhere = "from helpers.journal import record\nrecord.LOCK_SECONDS = 0.2\nrecord.append('second')"
+    elsewhere = "from helpers.journal import pages, record\nrecord.LOCK_SECONDS = 0.2\nrecord.append(pages.page(), 'x')"
     _, err = python(elsewhere).communicate(timeout=60)
     holder.communicate("\n")
     assert "no lock on artifacts/.journal.lock" in err and "verify --mend" in err
@@ -102,19 +103,19 @@ def test_a_full_disk_ends_no_training_and_loses_nothing(workspace):
     )  # fmt: skip
     events, torn = store.read_events(store.folder_of(record))
     assert [e["step"] for e in events if e["event"] == "log"] == list(range(500)) and not torn
-    assert "**Disk.** Some writes failed" in (workspace / "journal" / "journal.md").read_text("utf-8")
+    assert "**Disk.** Some writes failed" in (store.folder_of(record) / "entry.md").read_text("utf-8")
     assert (workspace / "images" / "03_x.png").is_file()
     assert verify.problems() == []
 
 
 @pytest.mark.skipif(os.name != "posix", reason="limits file sizes")
 def test_an_append_that_fails_halfway_leaves_the_old_journal(workspace):
-    store.append("\nold\n")
+    store.append(pages.page(), "\nold\n")
     before = (workspace / "journal" / "journal.md").read_bytes()
     script = (
-        "import resource, sys; from helpers.journal import record\n"
+        "import resource, sys; from helpers.journal import pages, record\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), -1))\n"
-        "record.append('x' * 10_000)"
+        "record.append(pages.page(), 'x' * 10_000)"
     )
     _, err = python(script, str(len(before) + 1000)).communicate(timeout=60)
     assert "JournalError" in err and "It is what it was before" in err
@@ -148,25 +149,25 @@ def test_text_that_wants_to_be_something_else_stays_text(workspace, text):
     run.log(p=text, unit=text)
     run.note("said {text} and {config.text}", text=text)
     run.finish(verdict="{said}", decision="{a_list}", said=text, a_list=[text])
-    (entry,) = re.findall(r"<!-- entry (\S+) ", render.entry(run.record))
-    assert entry == run.record["run_id"]
     assert verify.problems() == []
 
+    line, entry = render.line(run.record), (run.folder / "entry.md").read_text("utf-8")
+    assert line.count("\n") == 1
     parser = MarkdownIt("commonmark", {"html": True}).enable("table")
-    tokens = [t for token in parser.parse(render.entry(run.record)) for t in (token, *(token.children or ()))]
-    kinds = [token.type for token in tokens]
-    assert kinds.count("heading_open") == 1
-    made = {"image", "link_open", "fence", "code_block", "code_inline", "hr", "blockquote_open", "em_open"}
-    assert not made & set(kinds)
-    html = "".join(token.content for token in tokens if token.type in ("html_block", "html_inline"))
-    assert set(re.findall(r"<[^>]+>", html)) == {
-        f"<!-- entry {entry} format {store.FORMAT} -->", f"<!-- end {entry} -->",
-        "<details>", "<summary>", "</summary>", "</details>",
-    }  # fmt: skip
-    raw = (workspace / "journal" / "journal.md").read_text("utf-8")
-    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u200b\u202a-\u202e\u2066-\u2069]", raw)
-    # What GitHub would turn into a link by itself.
-    assert not re.search(r"(https?|ftp|mailto):|www\.", raw)
+    own = {"link_open", "em_open"}  # of a line: to the entry; its decision
+    for page, headings, allowed in ((line, 0, own), (entry, 1, set()), (index.text(), 5, own)):
+        tokens = [t for token in parser.parse(page) for t in (token, *(token.children or ()))]
+        kinds = [token.type for token in tokens]
+        assert kinds.count("heading_open") <= headings
+        made = {"image", "link_open", "fence", "code_block", "hr", "blockquote_open", "em_open"} - allowed
+        assert not made & set(kinds) and kinds.count("code_inline") <= (headings == 5)
+        links = {token.attrs["href"] for token in tokens if token.type == "link_open"}
+        assert all(link in ("journal.md", "README.md") or link.startswith("runs/2") for link in links), links
+        html = "".join(token.content for token in tokens if token.type in ("html_block", "html_inline"))
+        assert set(re.findall(r"<[^>]+>", html)) <= {"<details>", "<summary>", "</summary>", "</details>"}
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\u200b\u202a-\u202e\u2066-\u2069]", page)
+        # What GitHub would turn into a link by itself.
+        assert not re.search(r"(https?|ftp|mailto):|www\.", page)
 
 
 def test_a_close_that_fails_leaves_the_run_open(workspace, monkeypatch):
@@ -245,7 +246,7 @@ def test_what_a_killed_run_had_logged_is_in_its_record_and_entry(workspace, torn
     assert abandoned["metrics"]["val_loss"]["best_step"] == 999
     assert abandoned["predictions"]["val_loss"]["measured"] == pytest.approx(1.004)
     assert abandoned["notes"][0] == "the loss stands at 1.004"
-    text = (workspace / "journal" / "journal.md").read_text("utf-8")
+    text = (store.folder_of(abandoned) / "entry.md").read_text("utf-8")
     assert "**Abandoned**" in text and ("cut off" in text) == bool(torn)
     assert verify.problems() == []
 

@@ -88,7 +88,8 @@ def test_a_failing_cell_stops_everything_and_is_told(workspace, capsys):
     (record,) = store.all_records()
     assert record["status"] == "failed"
     assert record["error"]["message"] == "the loss is not finite"
-    assert "**Failed**: ValueError: the loss is not finite" in (workspace / "journal" / "journal.md").read_text("utf-8")
+    line = (workspace / "journal" / "journal.md").read_text("utf-8").splitlines()[-1]
+    assert line.endswith(": ValueError: the loss is not finite.") and "**failed** after" in line
 
 
 def test_a_failed_notebook_is_not_skipped(workspace, capsys):
@@ -257,7 +258,19 @@ def test_time_left_is_told_only_when_known():
     assert run.time_left(10, None, [60]) == "time left not known yet"
     assert run.time_left(10, 60, [None]) == "time left not known yet"
     assert run.time_left(10, 60, [100]) == "about 2.5 min left"
-    assert run.time_left(70, 60, []) == "about 0 s left"
+    assert run.time_left(10, None, [60], training=30) == "about 30 s left of its training"
+
+
+def test_time_left_goes_on_when_a_notebook_takes_longer_than_predicted():
+    """It stood still at the sum of the later ones; now they are expected to be as slow."""
+    told = [run.time_left(elapsed, 60, [100]) for elapsed in (59, 61, 90, 120)]
+    assert told == ["about 1.7 min left", "1.0 times as long as predicted, about 1.7 min after it",
+                    "1.5 times as long as predicted, about 2.5 min after it",
+                    "2.0 times as long as predicted, about 3.3 min after it"]  # fmt: skip
+    assert run.time_left(70, 60, []) == "1.2 times as long as predicted"
+    # A training knows better than the prediction.
+    assert run.time_left(90, 60, [100], training=30) == "about 3.8 min left"
+    assert run.time_left(30, 60, [], training=90) == "about 1.5 min left"
 
 
 def test_executed_notebooks_name_no_folder_of_this_machine(workspace):

@@ -1,18 +1,18 @@
 """The check of the repository by itself: everything it is there to find is planted once, and found."""
 
 import json
-import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
 from helpers import journal, plots
 from helpers.journal import __main__ as command
+from helpers.journal import pages, render, verify
 from helpers.journal import record as store
-from helpers.journal import verify
-from helpers.paths import ROOT
+from helpers.paths import ROOT, sha256
 
 
 def run(loss=2.0, notebook="03_gpt", **more):
@@ -41,18 +41,36 @@ def change(path, old, new):
     path.write_text(text.replace(old, new), "utf-8")
 
 
+def kept(run, suffix):
+    """The file of the run's figure below journal/figures."""
+    return next((run.folder.parents[1] / "figures").glob(f"*{suffix}"))
+
+
 PLANTED = {
-    "a number in an entry": (lambda w, r: change(w / "journal/journal.md", "ends at 2.0", "ends at 1.0"), "renders to"),
-    "an entry that is gone": (lambda w, r: (w / "journal/journal.md").write_text("# Journal\n"), "no entry for"),
-    "an entry twice": (
+    "a number in a line": (lambda w, r: change(w / "journal/journal.md", "ends at 2.0", "ends at 1.0"), "renders to"),
+    "a line that is gone": (lambda w, r: (w / "journal/journal.md").write_text("# Journal\n"), "no page tells of"),
+    "a line twice": (
         lambda w, r: (w / "journal/journal.md").write_text(2 * (w / "journal/journal.md").read_text("utf-8"), "utf-8"),
-        "2 entries",
+        "2 lines",
     ),
-    "an entry of nobody": (
+    "a line of nobody": (
         lambda w, r: change(w / "journal/journal.md", r.record["run_id"], "20260101T000000000Z-03_gpt-beef"),
-        "no record",
+        "no readable record",
     ),
-    "a torn entry": (lambda w, r: change(w / "journal/journal.md", f"<!-- end {r.record['run_id']} -->\n", ""), "torn"),
+    "a number in an entry": (
+        lambda w, r: change(r.folder / "entry.md", "ends at 2.0", "ends at 1.0"),
+        "entry.md is not",
+    ),
+    "an entry that is gone": (lambda w, r: (r.folder / "entry.md").unlink(), "entry.md is not"),
+    "a number in the README": (lambda w, r: change(w / "journal/README.md", "ends at 2.0", "ends at 1.0"), "README.md"),
+    "a note in a closed page": (
+        lambda w, r: (pages.close(), change(next((w / "journal").glob("2*.md")), "# Journal", "# Mine")),
+        "is not the page that was closed",
+    ),
+    "a page that has grown": (
+        lambda w, r: store.append(pages.page(), "word " * 40_000),
+        "helpers.journal close",
+    ),
     "a number in a record": (
         lambda w, r: change(r.folder / "run.json", '"final": 2.0', '"final": 1.0'),
         "events.jsonl",
@@ -60,14 +78,14 @@ PLANTED = {
     "a verdict in a record": (lambda w, r: change(r.folder / "run.json", "ends at 2.0", "ends at 1.0"), "its verdict"),
     "a config in a record": (lambda w, r: change(r.folder / "run.json", "0.001", "0.002"), "its config"),
     "a damaged record": (lambda w, r: (r.folder / "run.json").write_text("{"), "not valid JSON"),
+    "a record of another shape": (lambda w, r: change(r.folder / "run.json", '"count": 1', '"count": "x"'), "count"),
     "a missing record": (lambda w, r: (r.folder / "run.json").unlink(), "no run.json"),
-    "a figure without sidecar": (lambda w, r: (r.folder / "figures/03_x.json").unlink(), "03_x.json is missing"),
-    "a sidecar without figure": (lambda w, r: (r.folder / "figures/03_x.png").unlink(), "03_x.png is missing"),
-    "a changed sidecar": (lambda w, r: change(r.folder / "figures/03_x.json", "2", "3"), "not the file that the run"),
-    "a figure in no record": (
-        lambda w, r: shutil.copy(r.folder / "figures/03_x.png", r.folder / "figures/y.png"),
-        "y.png",
-    ),
+    "series that were changed": (lambda w, r: change(r.folder / "series.json", "cpu", "gpu"), "series.json is not"),
+    "series that are gone": (lambda w, r: (r.folder / "series.json").unlink(), "series.json is not"),
+    "a figure without sidecar": (lambda w, r: kept(r, ".json").unlink(), ".json is missing, 03_x"),
+    "a sidecar without figure": (lambda w, r: kept(r, ".png").unlink(), ".png is missing, 03_x"),
+    "a changed sidecar": (lambda w, r: change(kept(r, ".json"), "2", "3"), "not the file that run"),
+    "a figure in no record": (lambda w, r: shutil.copy(kept(r, ".png"), kept(r, ".png").with_name("y.png")), "y.png"),
     "an image nobody refers to": (lambda w, r: (w / "images/old.png").write_bytes(b""), "nobody refers"),
     "an image that is older": (lambda w, r: (w / "images/03_x.png").write_bytes(b"old"), "latest run"),
     "an image that is gone": (lambda w, r: (w / "images/03_x.png").unlink(), "missing"),
@@ -84,61 +102,38 @@ def test_it_finds(workspace, name):
     assert any(told in problem for problem in found), found
 
 
-def test_mending_writes_missing_and_damaged_entries_again_and_keeps_the_readers_text(workspace):
+def test_mending_appends_what_is_missing_and_touches_nothing_else(workspace):
     first, second = run(), run(1.0)
     path = workspace / "journal" / "journal.md"
     whole = path.read_text("utf-8")
-    change(path, "ends at 2.0\n", "ends at 2.0\nmy note inside\n")
-    path.write_text(
-        "my note before\n" + path.read_text("utf-8").split(f"\n<!-- entry {second.record['run_id']}")[0] + "my end"
-    )
+    kept = "my note before\n" + whole.replace(render.line(second.record), "") + "\nmy last line, without an end"
+    path.write_text(kept, "utf-8")
     assert command.main(["verify"]) == 1
     assert command.main(["verify", "--mend"]) == 0
-    text = path.read_text("utf-8")
-    assert text.startswith("my note before\n") and "\nmy note inside\n" in text and "my end" in text
-    for block in re.findall(r"\n<!-- entry .*?<!-- end \S+ -->\n", whole, re.DOTALL):
-        assert text.count(block) == 1
-    assert first.record["run_id"] in text
+    assert path.read_text("utf-8") == kept + "\n" + render.line(second.record)
+    assert render.line(first.record) in whole
 
 
-@pytest.mark.parametrize("cut", [5, 30, 300, 900])
-def test_mending_an_entry_that_was_torn_off_at_the_end(workspace, cut):
-    run(), run(1.0)
-    path = workspace / "journal" / "journal.md"
-    whole = path.read_text("utf-8")
-    path.write_text(whole[:-cut], "utf-8")
-    assert verify.problems()
-    verify.mend()
-    assert verify.problems() == []
-    assert path.read_text("utf-8").count("<!-- entry") == 2
-    run(0.5)
-    assert verify.problems() == []
-
-
-def test_mending_after_an_editor_changed_line_ends_or_a_line(workspace):
+def test_a_page_is_closed_as_it_stands_and_its_runs_and_notes_stay_known(workspace):
     first = run()
-    store.set_reference("03_gpt", "smoke", first.record["run_id"])
-    run()  # identical: one line
     path = workspace / "journal" / "journal.md"
-    whole = path.read_bytes()
-    path.write_bytes(whole.replace(b"\n", b"\r\n").replace(b"1 of 1", b"2 of 1").replace(b"2 of 2", b"3 of 2"))
-    assert verify.problems()
-    verify.mend()
+    path.write_text(path.read_text("utf-8") + "\n## Mine\n\n**What is open.** Whether 1 < 2. Or not.\n", "utf-8")
+    before = path.read_bytes()
+    assert command.main(["close"]) == 0
+    (closed,) = (workspace / "journal").glob("2*.md")
+    assert closed.read_bytes() == before and pages.sealed() == {closed.name: sha256(before)}
+    second = run(1.0)
     assert verify.problems() == []
-    assert path.read_bytes() == whole
-
-
-def test_a_readers_table_inside_an_entry_stays_a_table(workspace):
-    run()
-    path = workspace / "journal" / "journal.md"
-    change(path, "**Verdict.**", "| mine | x |\n|:--|--:|\n| 1 | 2 |\n\n**Verdict.**")
-    verify.mend()
-    assert verify.problems() == []
-    assert "\n| mine | x |\n|:--|--:|\n| 1 | 2 |\n" in path.read_text("utf-8")
+    assert first.record["run_id"] not in path.read_text("utf-8") and second.record["run_id"] in path.read_text("utf-8")
+    said = (workspace / "journal" / "README.md").read_text("utf-8")
+    assert f"[Mine]({closed.name}#mine)" in said and f"[{closed.name}]({closed.name}): 1 runs" in said
+    assert f"- Whether 1 < 2. ([Mine: What is open]({closed.name}#mine))" in said
+    pages.close()
+    assert len(pages.sealed()) == 2 and verify.problems() == []
 
 
 def test_two_branches_that_both_appended_are_merged_without_loss(workspace):
-    """git's union merge works by lines and may interleave two entries; mending puts them right."""
+    """git's union merge works by lines, and a run is one line: nothing can be torn."""
 
     def git(*arguments):
         identity = ["-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "init.defaultBranch=main"]
@@ -153,15 +148,49 @@ def test_two_branches_that_both_appended_are_merged_without_loss(workspace):
     git("add", "-A"), git("commit", "-m", "1"), git("checkout", "other")
     run(1.0)
     git("add", "-A"), git("commit", "-m", "2")
-    (workspace / "images" / "03_x.png").unlink()
     git("merge", "main", "-m", "both")
-    git("checkout", "--", "images")
     path = workspace / "journal" / "journal.md"
     path.write_text(path.read_text("utf-8") + "\nmy own last line, without an end", "utf-8")
-    verify.mend()
-    assert verify.problems() == []
-    assert path.read_text("utf-8").count("<!-- entry") == 4
-    assert path.read_text("utf-8").endswith("\nmy own last line, without an end")
+    merged = path.read_text("utf-8")
+    assert command.main(["verify", "--mend"]) == 0
+    assert verify.problems() == [] and path.read_text("utf-8") == merged
+    assert sum(path.read_text("utf-8").count(record["run_id"]) for record in store.all_records()) == 4
+
+
+def test_the_same_picture_is_kept_once(workspace):
+    for loss in (2.0, 1.0, 3.0):
+        run(loss)
+    files = [path for path in (workspace / "journal").rglob("*") if path.is_file()]
+    hashes = [sha256(path.read_bytes()) for path in files]
+    assert len(set(hashes)) == len(files)
+    assert sum(path.suffix == ".png" for path in files) == 1
+
+
+def test_no_two_files_of_the_committed_journal_have_the_same_bytes():
+    """What closed pages show stands where they look for it: figures in the folders of runs up to format 3."""
+    old = {record["run_id"] for record in store.all_records() if record["format"] < 4}
+    files = [
+        path
+        for path in (ROOT / "journal").rglob("*")
+        if path.is_file() and not (path.parent.name in ("figures", "items") and path.parents[1].name in old)
+    ]
+    twice = Counter(sha256(path.read_bytes()) for path in files)
+    assert [path.name for path in files if twice[sha256(path.read_bytes())] > 1] == []
+
+
+def test_a_damaged_record_keeps_nobody_from_working(workspace, capsys):
+    """It is told of and left aside: by start, by finish, and by a command about another run."""
+    damaged, good = run(), run(1.0)
+    (damaged.folder / "run.json").write_text('{"format": 4, "metrics": 3}')
+    with pytest.warns(UserWarning, match="is damaged"):
+        third = run(0.5)
+    assert third.record["status"] == "finished"
+    assert command.main(["show", good.record["run_id"]]) == 0
+    assert command.main(["list"]) == 0
+    assert "is damaged" in capsys.readouterr().err
+    assert command.main(["show", damaged.record["run_id"]]) == 2
+    assert "restore it with git" in capsys.readouterr().err
+    assert store.latest("03_gpt", "smoke")["run_id"] == third.record["run_id"]
 
 
 # -- the command line ------------------------------------------------------------------------------------------------
@@ -177,7 +206,7 @@ def journal_command(*arguments):
 def test_every_command_is_readable_at_80_columns_and_speaks_json(workspace):
     long = run(2.0).record["run_id"]
     run(1.0)
-    for arguments in (["list"], ["show"], ["report", "latest"], ["compare", long, "latest"], ["verify"]):
+    for arguments in (["list"], ["show"], ["show", long], ["compare", long, "latest"], ["verify"]):
         done = journal_command(*arguments)
         assert not done.stderr and done.stdout.strip()
         assert max(map(len, done.stdout.splitlines())) <= 80, done.stdout
@@ -189,7 +218,7 @@ def test_every_command_is_readable_at_80_columns_and_speaks_json(workspace):
 def test_exit_status_tells_what_came_out(workspace, capsys):
     first = run(2.0).record["run_id"]
     assert command.main(["verify"]) == 0
-    assert command.main(["report", first]) == 0
+    assert command.main(["show", first]) == 0
     store.set_reference("03_gpt", "smoke", first)
     facts = json.loads((workspace / "journal" / "runs" / first / "run.json").read_text("utf-8"))
     spread = {key: facts[key] for key in ("notebook", "profile", "config_hash", "data_hash")}
@@ -197,7 +226,7 @@ def test_exit_status_tells_what_came_out(workspace, capsys):
     (workspace / "journal" / "spread").mkdir()
     (workspace / "journal" / "spread" / "03_gpt-smoke.json").write_text(json.dumps(spread))
     second = run(9.0).record["run_id"]
-    assert command.main(["report", second]) == 1
+    assert command.main(["show", second]) == 1
     assert command.main(["compare", first, second]) == 1
     assert command.main(["compare", first, run(2.0).record["run_id"]]) == 0
     capsys.readouterr()

@@ -212,7 +212,7 @@ def test_reports_come_at_the_quarters_and_the_end_and_stay_in_record_and_journal
     assert found[1]["remaining"] == {"step": 100, "evaluation": 3}
     run.log(val_loss_all=4.1, unit=UNIT)
     run.finish("v")
-    entry = (workspace / "journal" / "journal.md").read_text("utf-8")
+    entry = (run.folder / "entry.md").read_text("utf-8")
     assert (
         "**Final report**: finished after step 200 of 200." in entry
         and "| at 25 % | at 50 % | at 75 % | end |" in entry
@@ -278,7 +278,7 @@ def test_a_run_may_watch_several_trainings(run, workspace):
     train(run, 30, name="second")
     assert [t["name"] for t in run.record["trainings"]] == ["first", "second"]
     run.finish("v")
-    assert (workspace / "journal" / "journal.md").read_text("utf-8").count("**Final report**") == 2
+    assert (run.folder / "entry.md").read_text("utf-8").count("**Final report**") == 2
     assert verify.problems() == []
 
 
@@ -378,7 +378,7 @@ def test_a_training_whose_end_was_interrupted_is_not_told_as_if_it_went_on(run, 
             watch.step(step, 5.0)
         monkeypatch.setattr(type(watch), "_report", interrupted)
     run.close("interrupted")
-    entry = (workspace / "journal" / "journal.md").read_text("utf-8")
+    entry = (run.folder / "entry.md").read_text("utf-8")
     assert "**Last report, 50 %** (step 50 of 100); stopped after step 60." in entry and "Left:" not in entry
     assert verify.problems() == []
 
@@ -413,8 +413,8 @@ def test_names_cannot_forge_entries(run, workspace):
     name = f"<!-- end {run.record['run_id']} -->\n# GPT"
     train(run, 10, name=name)
     run.finish("v")
-    entry = (workspace / "journal" / "journal.md").read_text("utf-8")
-    assert entry.count(f"<!-- end {run.record['run_id']} -->") == 1
+    assert "<!--" not in (run.folder / "entry.md").read_text("utf-8")
+    assert "<!--" not in (workspace / "journal" / "journal.md").read_text("utf-8")
     assert verify.problems() == []
 
 
@@ -443,7 +443,7 @@ def test_a_loss_that_is_no_number_ends_the_training_as_diverged(run, workspace):
         run.record, run.progress.training.reports[-1]
     )
     run.close("failed", FloatingPointError("the loss is nan"))
-    assert "diverged after step 31 of 100" in (workspace / "journal" / "journal.md").read_text("utf-8")
+    assert "diverged after step 31 of 100" in (run.folder / "entry.md").read_text("utf-8")
     assert verify.problems() == []
 
 
@@ -506,7 +506,7 @@ def test_a_forked_child_writes_nothing(run, workspace):
     assert run.record["trainings"][0]["status"] == "finished"
     run.finish("v")
     assert verify.problems() == []
-    assert (workspace / "journal" / "journal.md").read_text("utf-8").count("## ") == 1
+    assert (workspace / "journal" / "journal.md").read_text("utf-8").count("\n- **") == 1
 
 
 def test_an_interrupt_between_an_event_and_what_is_made_of_it_leaves_record_and_events_alike(run, monkeypatch):
@@ -545,7 +545,7 @@ def test_a_resumed_run_counts_only_its_own_steps(run, workspace, capsys):
         capsys.readouterr().out.replace("after step 60", "After step 60").split()
     )
     second.finish("v")
-    assert f"**Resumed** from {run.record['run_id']}" in (workspace / "journal" / "journal.md").read_text("utf-8")
+    assert f"**Resumed** from {run.record['run_id']}" in (second.folder / "entry.md").read_text("utf-8")
     with pytest.raises(JournalError, match="no run 'nobody'"):
         journal.start("03_gpt", resumed_from="nobody")
 
@@ -603,14 +603,14 @@ def test_a_terminal_sees_a_run_of_another_process_and_tells_when_it_was_killed(t
     assert found["training"]["trend_at"] == 50 and found["silent_seconds"] < 60
     terminal.main(["events", "-n", "2"])
     assert capsys.readouterr().out.splitlines()[-1] == "step 40 of 60: training loss 3.0000"
-    terminal.main(["report"])
+    terminal.main(["show"])
     assert "Midterm report, 50 %" in capsys.readouterr().out
     process.kill()
     process.wait()
     terminal.main(["status"])
     said = capsys.readouterr().out
     assert "killed" in said and " left" not in said
-    terminal.main(["report"])
+    terminal.main(["show"])
     said = " ".join(capsys.readouterr().out.split())
     assert "Last report, 50 % (step 30 of 60); cut off after step 40." in said
     assert "Verdict: cut off; nothing is known of what came after." in said
@@ -623,7 +623,7 @@ def test_a_terminal_sees_a_run_of_another_process_and_tells_when_it_was_killed(t
     assert (killed["trainings"][0]["status"], killed["trainings"][0]["step"]) == ("cut off", 40)
     assert len(killed["trainings"][0]["reports"]) == 2 and "monitor" in killed["resources"]
     capsys.readouterr()
-    terminal.main(["report", killed["run_id"]])
+    terminal.main(["show", killed["run_id"]])
     assert "cut off after step 40." in " ".join(capsys.readouterr().out.split())
     assert verify.problems() == []
 
@@ -647,7 +647,7 @@ def test_status_and_report_can_be_followed_too(training):
     process = training(16)
     wait_for(process, "waiting")
     watchers = [
-        child("-m", "helpers.journal", *what) for what in (["status", "--follow", "--json"], ["report", "--follow"])
+        child("-m", "helpers.journal", *what) for what in (["status", "--follow", "--json"], ["show", "--follow"])
     ]
     for watcher, word in zip(watchers, ('"step": 16', "Midterm report, 25 %"), strict=True):
         wait_for(watcher, word)
@@ -662,7 +662,7 @@ def test_status_and_report_can_be_followed_too(training):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
-@pytest.mark.parametrize("command", ["status", "events", "report"])
+@pytest.mark.parametrize("command", ["status", "events", "show"])
 def test_the_bell_rings_in_the_terminal_that_follows_when_a_training_fails(run, command):
     """The run itself stays open, as a learner mends the cell: the bell must not wait for its end."""
     import pty
@@ -684,7 +684,7 @@ def test_the_bell_rings_in_the_terminal_that_follows_when_a_training_fails(run, 
         with pytest.raises(ValueError), run.watch(8, unit=UNIT) as watch:
             for step in (1, 2):
                 watch.step(step, 5.0)
-            assert until({"status": b"of 8", "events": b"step 2", "report": b"Midterm"}[command])
+            assert until({"status": b"of 8", "events": b"step 2", "show": b"Midterm"}[command])
             assert b"\a" not in told
             raise ValueError("no")
         assert until(b"\a")
@@ -710,7 +710,7 @@ def test_runs_of_older_formats_can_be_read_too(monkeypatch, capsys):
     """The committed journal has them; nothing is written."""
     oldest = record.all_records()[0]
     assert oldest["format"] == 1
-    for command in ("status", "events", "report"):
+    for command in ("status", "events", "show"):
         assert terminal.main([command, oldest["run_id"]]) in (0, 1)
     assert oldest["run_id"][-4:] in capsys.readouterr().out
 
@@ -886,7 +886,7 @@ def test_memory_and_processor_are_in_the_record_with_a_chart_in_the_entry(run, w
     assert 10 < seen["memory_mb"]["mean"] <= seen["memory_mb"]["peak"] < 1e5
     assert len(seen["memory_mb"]["series"]) >= 3
     assert "gpu_percent" not in seen  # nothing is pretended
-    entry = (workspace / "journal" / "journal.md").read_text("utf-8")
+    entry = (run.folder / "entry.md").read_text("utf-8")
     assert "| CPU, % | mean " in entry and "| memory, MB | mean " in entry and "█" in entry
 
 

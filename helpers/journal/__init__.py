@@ -13,14 +13,17 @@ run.finish(verdict="…", decision="…")
 from __future__ import annotations
 
 import html
+import itertools
 import json
 import os
+import statistics
 import time
+import warnings
 
 from .. import course, sources
 from .. import profile as profiles
-from ..paths import ROOT, journal_dir, read_json, sha256
-from . import changes, markdown, metrics, provenance, render
+from ..paths import ROOT, journal_dir, sha256
+from . import changes, markdown, metrics, pages, provenance
 from . import record as store
 from .record import JournalError
 from .run import BECAUSE, Run
@@ -37,6 +40,8 @@ __all__ = [
     "start",
     "table",
 ]
+
+LATEST = 5  # runs that a prediction of time looks at
 
 _open: Run | None = None
 
@@ -99,6 +104,8 @@ def start(
         "notes": [],
         "verdict": "",
         "decision": "",
+        "headline": list(entry.headline),
+        "entry": None,
         **_change(entry.name, profile.name, changed_from, reason),
         "resumed_from": store.find(resumed_from)["run_id"] if resumed_from else None,
         "error": None,
@@ -145,33 +152,50 @@ def benchmark(name: str, profile: str) -> dict | None:
 
 def figure_data(record: dict, name: str) -> dict:
     """The arrays that figure `name` of a run was drawn from."""
-    from .agreement import arrays
-
-    return arrays(record, name)
+    return store.sidecar(record, name)["data"]
 
 
 def predicted_seconds(notebook: str, profile: str) -> float | None:
-    """How long `notebook` should take here: what its reference took, scaled by what both machines measured.
+    """How long `notebook` should take here: the median of its latest runs on this machine, else what the reference took.
 
-    The reference run of the whole course has the runner's seconds, kernel start and exercises included; without it,
-    the notebook's own reference run has to do. None when there is neither; unscaled when notebook 00 has not measured
-    this machine.
+    The runner's seconds, kernel start and exercises included, are in the records of whole courses; a run's own end with
+    its last cell. A reference of another machine is scaled by what both measured. None when there is neither.
     """
     from .. import hardware
 
-    known = store.reference("course", profile)
     name = "run_seconds" if notebook == course.COURSE.name else f"seconds_{notebook}"
+    here = provenance.machine()["resources"]
+    took = [
+        value
+        for record, value in _took(notebook, name, profile)
+        if all(record["resources"].get(key) == here[key] for key in ("processor", "cores"))
+    ]
+    if took:
+        return statistics.median(took[:LATEST])
+    known = store.reference("course", profile)
     whole = known["metrics"].get(name) if known else None
     if whole is None:
         known = store.reference(notebook, profile)
     if known is None:
         return None
     seconds = whole["final"] if whole else known["seconds"]
-    here, there = hardware.known(), known["resources"]["probe"]
-    if here is None or there is None:
+    now, there = hardware.known(), known["resources"]["probe"]
+    if now is None or there is None:
         return seconds
     bound = course.notebook(notebook).bound
-    return seconds * hardware.Hardware(**there).speed(bound) / here.speed(bound)
+    return seconds * hardware.Hardware(**there).speed(bound) / now.speed(bound)
+
+
+def _took(notebook: str, name: str, profile: str) -> list[tuple[dict, float]]:
+    """(record, seconds) of the latest runs of a notebook, and of whole courses with it, the newest first."""
+    found = []
+    for folder in dict.fromkeys((journal_dir(), ROOT / "journal")):
+        courses = itertools.islice(store.newest(course.COURSE.name, profile, folder), LATEST)
+        found += [(record, record["metrics"][name]["final"]) for record in courses if name in record["metrics"]]
+        if notebook != course.COURSE.name:
+            alone = itertools.islice(store.newest(notebook, profile, folder), LATEST)
+            found += [(record, record["seconds"]) for record in alone]
+    return sorted(found, key=lambda pair: pair[0]["run_id"], reverse=True)
 
 
 def chosen_seed(seed: int | None) -> int | None:
@@ -218,8 +242,14 @@ def close_gone(notebook: str, status: str, error: BaseException | None = None) -
     What they had logged is made again from their events; it is in the record and the entry.
     """
     with store.locked():  # two processes may find the same one
-        for path in journal_dir().glob(f"runs/*-{notebook}-*/run.json"):
-            record = read_json(path)
+        for path in sorted(journal_dir().glob(f"runs/*-{notebook}-*/run.json")):
+            if (path.parent / "entry.md").is_file():
+                continue  # closed; of thousands of runs, only the others are read
+            try:
+                record = store.read(path)
+            except JournalError as damage:  # another run's, which must not keep this one from starting
+                warnings.warn(str(damage), stacklevel=3)
+                continue
             if record["status"] != "running" or provenance.alive(record["resources"].get("process")):
                 continue
             record["status"] = status
@@ -233,8 +263,8 @@ def close_gone(notebook: str, status: str, error: BaseException | None = None) -
                 record["notes"].append(f"its events cannot be read: {markdown.escape(damage)}")
             if error is not None:
                 record["error"] = {"type": type(error).__name__, "message": str(error)[:2000]}
-            store.write(path.parent, record)
-            store.append(render.block(record))
+            pages.tell(path.parent, record)
+            store.pack(path.parent)
 
 
 def _watch_cells(run: Run) -> None:

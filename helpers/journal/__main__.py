@@ -1,7 +1,7 @@
-"""python -m helpers.journal list|show|status|events|report|compare|verify|readme [run …] [--json] [--follow]
+"""python -m helpers.journal [list|show|status|events|compare|verify|readme|close] [run …] [--json] [--follow]
 
-A run is named by any part of its id that no other has, or by "latest". Exit status: 0; 1 when runs differ or something
-is damaged; 2 for bad usage.
+Without a command: what the journal says, as journal/README.md has it. A run is named by any part of its id that no
+other has, or by "latest". Exit status: 0; 1 when runs differ or something is damaged; 2 for bad usage.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import os
 import re
 import sys
+import warnings
 
 from . import follow, progress, render
 from . import record as store
@@ -22,7 +23,9 @@ WIDTH = 80  # columns, where the output is not a terminal
 def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     try:
-        status = globals()[f"_{options.command}"](options)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+            status = options.call(options)
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:  # how --follow ends
@@ -37,38 +40,32 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m helpers.journal", description="Read and check the journal.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    parser.set_defaults(call=_page, json=False)
+    commands = parser.add_subparsers(metavar="command")
     run = {"nargs": "?", "default": "latest", "help": 'any part of the id that no other run has, or "latest" (default)'}
-    for name, what, argument in (
-        ("list", "every run, oldest first", None),
-        ("show", "one run: what was set, what was measured, where it comes from", run),
-        ("status", "where a training stands: per cent, time left, losses, trend", run),
-        ("events", "the latest events of a run, the newest last", run),
-        (
-            "report",
-            "one run in words, beside its reference; while it trains, its latest report",
-            run,
-        ),
-        ("compare", "runs against the first: what changed, better, worse or cannot tell", {"nargs": "+"}),
-        ("verify", "hold entries, figures, images, notebooks and README against the records", None),
-        ("readme", "write README's headline table from the reference runs", None),
+    for call, what, argument in (
+        (_list, "every run, oldest first", None),
+        (_show, "one run: its entry, beside its reference; while it trains, its latest report", run),
+        (_status, "where a training stands: per cent, time left, losses, trend", run),
+        (_events, "the latest events of a run, the newest last", run),
+        (_compare, "runs against the first: what changed, better, worse or cannot tell", {"nargs": "+"}),
+        (_verify, "hold lines, entries, figures, images, notebooks and READMEs against the records", None),
+        (_readme, "write journal/README.md and README's tables from the records", None),
+        (_close, "seal journal.md under a name of its own and begin a new page", None),
     ):
-        command = commands.add_parser(name, help=what, description=what)
-        command.add_argument("--json", action="store_true", help="for machines")
+        command = commands.add_parser(call.__name__[1:], help=what, description=what)
+        command.set_defaults(call=call)
+        if call not in (_readme, _close):
+            command.add_argument("--json", action="store_true", help="for machines")
         if argument:
             command.add_argument("run", **argument)
-        if name in ("status", "events", "report"):
-            command.add_argument(
-                "--follow",
-                action="store_true",
-                help="go on, also with the run that takes its place; Ctrl-C ends",
-            )
-        if name == "events":
+        if argument is run:
+            command.add_argument("--follow", action="store_true",
+                                 help="go on, also with the run that takes its place; Ctrl-C ends")  # fmt: skip
+        if call is _events:
             command.add_argument("-n", type=_count, default=10, help="how many (10)")
-        if name == "verify":
-            command.add_argument(
-                "--mend", action="store_true", help="write entries that are missing, torn or changed again"
-            )
+        if call is _verify:
+            command.add_argument("--mend", action="store_true", help="append lines that are missing")
     return parser.parse_args(arguments)
 
 
@@ -76,6 +73,13 @@ def _count(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of events")
     return int(text)
+
+
+def _page(options: argparse.Namespace) -> int:
+    from . import index
+
+    _print(options, None, re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", index.text()))  # links lead nowhere in a terminal
+    return 0
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -102,18 +106,6 @@ def _agreement(record: dict) -> str | None:
         return "reference"
     found = record.get("agreement")
     return found and (found["verdict"] if found["of"] else "times only")
-
-
-def _show(options: argparse.Namespace) -> int:
-    record = store.find(options.run)
-    parts = [f"## {render.heading(record)}\n", f"**Status.** {record['status']}\n"]
-    if record["config"]:
-        parts += [table([[k, str(v)] for k, v in record["config"].items()], ["config", ""])]
-    parts += [render.predictions(record)] if record["predictions"] else []
-    parts += [render.metrics(record)] if record["metrics"] else []
-    parts += [f"- figures/{name}.png: {escape(figure['alt'])}" for name, figure in record["figures"].items()]
-    _print(options, record, "\n".join([*parts, "", render.provenance(record)]))
-    return 0
 
 
 def _following(options: argparse.Namespace, keep: int = progress.KEPT):
@@ -154,7 +146,7 @@ def _events(options: argparse.Namespace) -> int:
     return 0
 
 
-def _report(options: argparse.Namespace) -> int:
+def _show(options: argparse.Namespace) -> int:
     from . import reports
 
     tail, told = None, set()
@@ -165,9 +157,10 @@ def _report(options: argparse.Namespace) -> int:
                 if key not in told:
                     _print(options, found, reports.report(tail.record, found, training.reports[:number]))
                 told.add(key)
-    tail = tail or follow.Tail(store.find(options.run))
-    if tail.record["status"] != "running":
-        return _whole_report(options, tail.record)
+    record = tail.record if tail else store.find(options.run)
+    if record["status"] != "running":
+        return _closed(options, record)
+    tail = tail or follow.Tail(record)
     training = tail.progress.training
     if training is None or not training.reports:
         _print(options, tail.status(), reports.status(tail.status()) + "\nNo report yet.\n")
@@ -179,20 +172,20 @@ def _report(options: argparse.Namespace) -> int:
     return 0
 
 
-def _whole_report(options: argparse.Namespace, record: dict) -> int:
+def _closed(options: argparse.Namespace, record: dict) -> int:
+    """The entry of a closed run; where its reference is another by now, against that one."""
     from .agreement import agree
 
-    reference = store.reference(record["notebook"], record["profile"])
-    text, found = render.entry(record), None
+    reference, found, said = store.reference(record["notebook"], record["profile"]), None, ""
     if reference is None:
-        text += "\nThis notebook has no reference run in this profile.\n"
+        said = "This notebook has no reference run in this profile."
     elif reference["run_id"] == record["run_id"]:
-        text += "\nThis run is the reference now; what stands above was the reference before it.\n"
+        said = "This run is the reference now; what stands above was the reference before it."
     elif record["status"] == "finished":
         found = agree(record, reference, store.spread(record["notebook"], record["profile"]))
-        text = render.entry({**record, "agreement": None})  # what it was held against then is told anew
-        text += f"\n{render.agreement(found)}\n{render.summary(found)}\n"
-    _print(options, {**record, "agreement": found}, text)
+    # What it was held against then is told anew.
+    text = render.entry({**record, "agreement": found or (record.get("agreement") if said else None)})
+    _print(options, {**record, "agreement": found}, f"{text}\n{said}\n")
     return int(found is not None and found["verdict"] == "differs")
 
 
@@ -209,19 +202,30 @@ def _verify(options: argparse.Namespace) -> int:
 
     mended = verify.mend() if options.mend else []
     found = verify.problems()
-    said = [f"- wrote the entry of {run_id}" for run_id in mended]
+    said = [f"- appended the line of {run_id}" for run_id in mended]
     said += [f"- {escape(problem)}" for problem in found]
-    runs = len(store.all_records())
+    gaps = verify.gaps()
+    said += ["\nNo problem, but missing:\n", *(f"- {escape(gap)}" for gap in gaps)] if gaps else []
+    runs = len(list(store.journal_dir().glob("runs/*/run.json")))
     count = f"{len(found) or 'No'} problem{'' if len(found) == 1 else 's'}"
     said.append(f"\n{count} in {runs} runs, their entries, figures and images.")
-    _print(options, {"problems": found, "mended": mended, "runs": runs}, "\n".join(said))
+    _print(options, {"problems": found, "gaps": gaps, "mended": mended, "runs": runs}, "\n".join(said))
     return int(bool(found))
 
 
 def _readme(options: argparse.Namespace) -> int:
-    from . import readme
+    from . import index, readme
 
-    readme.update()
+    index.update()
+    if store.journal_dir() == store.ROOT / "journal":
+        readme.update()
+    return 0
+
+
+def _close(options: argparse.Namespace) -> int:
+    from . import pages
+
+    print(f"{store.relative(pages.close())} is closed; journal/journal.md begins anew")
     return 0
 
 

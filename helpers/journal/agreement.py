@@ -97,7 +97,7 @@ def belongs(spread: dict, reference: dict) -> bool:
 
 
 def _row(name: str, what: str, verdict: str, **more) -> dict:
-    empty = dict.fromkeys(("reference", "now", "difference", "mean", "tolerance", "missing"))
+    empty = dict.fromkeys(("reference", "now", "difference", "mean", "tolerance", "missing", "unit"))
     return {"name": name, "what": what, **empty, "verdict": verdict, "why": "", **more}
 
 

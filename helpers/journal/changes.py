@@ -20,7 +20,8 @@ def between(old: dict, new: dict) -> dict[str, list]:
         of_run[name] = [old["versions"].get(name), new["versions"].get(name)]
     pairs = {}
     for name in {**old["config"], **new["config"]}:  # a config may have its own "seed" or "threads"
-        pairs[f"config.{name}" if name in of_run else name] = [old["config"].get(name), new["config"].get(name)]
+        taken = name in of_run or name in ("code", "processor")
+        pairs[f"config.{name}" if taken else name] = [old["config"].get(name), new["config"].get(name)]
     pairs |= of_run
     found = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
     files = code(old, new)

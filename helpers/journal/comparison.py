@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .. import stats
-from ..paths import read_json
 from . import changes
 from . import record as store
 from .agreement import ROUNDING, belongs, comparable
@@ -168,7 +167,7 @@ def _decide(row: dict, name: str, first: list[dict], second: list[dict], old: li
 
 
 def _one_against_one(row: dict, name: str, first: dict, second: dict) -> None:
-    items = [_items(run, name) for run in (first, second)]
+    items = [store.items(run, name) for run in (first, second)]
     if row["difference"] == 0 and (None in items or items[0] == items[1]):
         row["verdict"] = "identical"
     elif all(scores is not None for scores in items):
@@ -202,12 +201,6 @@ def _by_reference_spread(row: dict, name: str, first: dict) -> None:
         test=f"spread of the reference's {n} seeds",
         why="if both spread like the reference",
     )
-
-
-def _items(run: dict, name: str) -> list | None:
-    """The metric's value for each item; None when there are none, or they are of a value logged before the last."""
-    path = store.folder_of(run) / "items" / f"{name}.json"
-    return read_json(path)["values"] if run["metrics"][name].get("items") and path.is_file() else None
 
 
 def _correct(rows: list[dict], metrics: dict) -> None:

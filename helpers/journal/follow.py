@@ -6,8 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 
-from ..paths import read_json
-from . import metrics, progress
+from . import metrics, progress, schema
 from . import record as store
 from .provenance import alive
 
@@ -27,7 +26,7 @@ class Tail:
         self.folder = store.folder_of(record)
         self.progress = progress.Progress(keep)
         self._logged = {"predictions": {}, "metrics": {}, "figures": {}, "notes": []}
-        self._place, self._rest = 0, b""
+        self._place, self._rest, self._count = 0, b"", 0
         self.ended = False
         self.record = record
         self.read()
@@ -38,23 +37,31 @@ class Tail:
         Raises:
             JournalError: a line is no JSON.
         """
-        record = read_json(self.folder / "run.json")
+        record = store.read(self.folder / "run.json")
+        found = []
+        try:
+            for event in self._new():
+                if record["status"] == "running":  # a closed one has it all in its record
+                    metrics.put(self._logged, metrics.apply(self._logged, event))
+                found.append((event, self.progress.take(event)))
+                self.ended = event["event"] == "end"
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            raise store.JournalError(f"{self.folder.name}/events.jsonl is damaged: {error!r}") from error
+        self._count += len(found)
+        self.record = {**record, **self._logged} if record["status"] == "running" else record
+        return found
+
+    def _new(self) -> list[dict]:
+        if (self.folder / "series.json").is_file():  # closed and packed: its events are no longer lines of one file
+            return store.read_events(self.folder)[0][self._count :]
         with open(self.folder / "events.jsonl", "rb") as file:
             file.seek(self._place)
             *lines, self._rest = (self._rest + (data := file.read())).split(b"\n")
             self._place += len(data)
-        found = []
-        for line in lines:
-            try:
-                event = json.loads(line)
-                if record["status"] == "running":  # a closed one has it all in its record
-                    metrics.apply(self._logged, event)
-                found.append((event, self.progress.take(event)))
-            except (ValueError, TypeError, KeyError, IndexError) as error:
-                raise store.JournalError(f"{self.folder.name}/events.jsonl is damaged: {error!r}") from error
-            self.ended = event["event"] == "end"
-        self.record = {**record, **self._logged} if record["status"] == "running" else record
-        return found
+        events = [json.loads(line) for line in lines]
+        for event in events:
+            schema.check_event(event)
+        return events
 
     @property
     def alive(self) -> bool:
@@ -71,7 +78,7 @@ class Tail:
         mine = self.record
         later = sorted(self.folder.parent.glob(f"*-{mine['notebook']}-*/run.json"))
         for path in later:
-            if path.parent.name > mine["run_id"] and (record := read_json(path))["profile"] == mine["profile"]:
+            if path.parent.name > mine["run_id"] and (record := store.read(path))["profile"] == mine["profile"]:
                 return record
         return None
 

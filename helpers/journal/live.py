@@ -63,7 +63,7 @@ class Live:
         from .. import plots
 
         fig = chart(training, self._levels, line)
-        picture = Image(plots.png(fig), format="png", alt=line, width=800)
+        picture = Image(plots.png(fig, small=False), format="png", alt=line, width=800)
         fig.clear()  # its parts refer to each other, and would stay in memory until a collection comes by
         if self._handle is None:
             self._handle = display(picture, display_id=True)

@@ -1,4 +1,4 @@
-"""How a record's metrics follow from what was logged: the same code for a living run and for a killed one."""
+"""How a record follows from its events: the same code for a living run, a killed one, and the check of a closed one."""
 
 from __future__ import annotations
 
@@ -14,80 +14,107 @@ def check_kind(kind: str) -> None:
         raise JournalError(f"kind={kind!r}; choose one of {', '.join(KINDS)}")
 
 
-def predict(record: dict, name: str, value, unit: str, kind: str = "result") -> None:
-    """Write a prediction into the record. Raises JournalError when the metric has been measured already."""
-    check_kind(kind)
-    name, value, unit = plain(name), plain(value), plain(unit)
-    if not isinstance(value, (int, float)):
+def apply(record: dict, event: dict) -> dict:
+    """What `event` makes of the record: part of the record -> what is new in it. The record itself is left as it is.
+
+    Events of a training are for :mod:`.progress`.
+
+    Raises:
+        JournalError: the event cannot follow what the record has.
+    """
+    kind = event["event"]
+    if kind == "predict":
+        return {"predictions": {event["name"]: _predicted(record, event)}}
+    if kind == "log":
+        return _logged(record, event)
+    if kind == "figure":
+        facts = ("alt", "kind", "png", "data", "main")
+        return {"figures": {event["name"]: {key: event[key] for key in facts if key in event}}}
+    if kind == "items":
+        metric = event["metric"]
+        return {"metrics": {metric: {**record["metrics"][metric], **_of_items(event)}}}
+    if kind == "table":
+        return {"tables": {event["name"]: {key: event[key] for key in ("rows", "columns")}}}
+    if kind == "note":
+        return {"notes": [event["text"]]}
+    return {}
+
+
+def put(record: dict, new: dict) -> None:
+    """Write what :func:`apply` found into the record."""
+    for part, values in new.items():
+        if part == "notes":
+            record[part].extend(values)
+        else:
+            record.setdefault(part, {}).update(values)
+
+
+def replay(record: dict, events: list[dict]) -> dict:
+    """`record` with predictions, metrics, figures, tables and notes made again from its events alone.
+
+    What a killed run had logged is found this way, and a record that was changed by hand is told from one that was not.
+    """
+    record = {**record, "predictions": {}, "metrics": {}, "figures": {}, "notes": []}
+    record.pop("tables", None)
+    for event in events:
+        put(record, apply(record, event))
+    add_trainings(record, progress.add_up(events))
+    return record
+
+
+def _of_items(event: dict) -> dict:
+    return {key: event[key] for key in ("items", "file") if key in event}
+
+
+def _predicted(record: dict, event: dict) -> dict:
+    name, value = event["name"], event["value"]
+    check_kind(event["kind"])
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise JournalError(f"a prediction is a finite number, not {value!r}")
     if name in record["metrics"]:
         raise JournalError(f"{name} has been measured already; a prediction comes before the measurement")
-    record["predictions"][name] = {"predicted": value, "measured": None, "unit": unit, "kind": kind}
+    return {"predicted": value, "measured": None, "unit": event["unit"], "kind": event["kind"]}
 
 
-def update(record: dict, name: str, value, step=None, unit=None, better=None, kind=None) -> None:
-    """Write one logged value (plain) into the record: start, best and its step, final, count, what was predicted of it.
+def _logged(record: dict, event: dict) -> dict:
+    new: dict = {"metrics": {}, "predictions": {}}
+    for name, value in event["metrics"].items():
+        metric = _metric(record, name, value, event)
+        new["metrics"][name] = metric
+        if predicted := record["predictions"].get(name):
+            new["predictions"][name] = {**predicted, "measured": value}
+    return new
+
+
+def _metric(record: dict, name: str, value, event: dict) -> dict:
+    """One logged value: start, best and its step, final, count.
 
     Raises:
         JournalError: no unit at the first time, or another unit, direction or kind than then.
     """
+    step, given = event["step"], {key: event[key] for key in ("unit", "better", "kind")}
     known = record["metrics"].get(name)
-    predicted = record["predictions"].get(name)
     if known is None:
-        check_kind(kind or "result")
+        predicted, unit, better = record["predictions"].get(name), given["unit"], given["better"]
+        check_kind(given["kind"] or "result")
         if unit is None:
             raise JournalError(f'{name} is logged for the first time: give its unit, as in unit="s" (or unit="")')
         if better not in DIRECTIONS:
             raise JournalError(f"better={better!r}; choose 'lower', 'higher' or None")
         if predicted is not None and predicted["unit"] != unit:
             raise JournalError(f"{name} was predicted in {predicted['unit']!r} and measured in {unit!r}")
-        known = record["metrics"][name] = {
-            "start": value,
-            "best": value if better else None,
-            "best_step": step if better else None,
-            "final": value,
-            "unit": unit,
-            "better": better,
-            "kind": kind or "result",
-            "count": 0,
-        }
-    for given, key in ((unit, "unit"), (better, "better"), (kind, "kind")):
-        if given is not None and given != known[key]:
-            raise JournalError(f"{name} was logged with {key} {known[key]!r} before, now {given!r}")
-    known["count"] += 1
-    known["final"] = value
-    known.pop("items", None)  # they were of the value before
+        best, best_step, kind = value if better else None, step if better else None, given["kind"] or "result"
+        return {"start": value, "best": best, "best_step": best_step, "final": value, "unit": unit, "better": better,
+                "kind": kind, "count": 1}  # fmt: skip
+    for key, said in given.items():
+        if said is not None and said != known[key]:
+            raise JournalError(f"{name} was logged with {key} {known[key]!r} before, now {said!r}")
+    # The items that were kept were of the value before.
+    known = {key: was for key, was in known.items() if key not in ("items", "file")}
+    new = {**known, "count": known["count"] + 1, "final": value}
     if known["better"] and isinstance(value, (int, float)) and _beats(value, known["best"], known["better"]):
-        known["best"], known["best_step"] = value, step
-    if predicted is not None:
-        predicted["measured"] = value
-
-
-def replay(record: dict, events: list[dict]) -> dict:
-    """`record` with predictions, metrics, figures and notes made again from its events alone.
-
-    What a killed run had logged is found this way, and a record that was changed by hand is told from one that was not.
-    """
-    record = {**record, "predictions": {}, "metrics": {}, "figures": {}, "notes": []}
-    for event in events:
-        apply(record, event)
-    add_trainings(record, progress.add_up(events))
-    return record
-
-
-def apply(record: dict, event: dict) -> None:
-    """One event into the record; those of a training are for :mod:`.progress`."""
-    if event["event"] == "predict":
-        predict(record, event["name"], event["value"], event["unit"], event["kind"])
-    elif event["event"] == "log":
-        for name, value in event["metrics"].items():
-            update(record, name, value, event["step"], event["unit"], event["better"], event["kind"])
-    elif event["event"] == "figure":
-        record["figures"][event["name"]] = {k: event[k] for k in ("alt", "kind", "png", "data")}
-    elif event["event"] == "items":
-        record["metrics"][event["metric"]]["items"] = event["items"]
-    elif event["event"] == "note":
-        record["notes"].append(event["text"])
+        new |= {"best": value, "best_step": step}
+    return new
 
 
 def add_trainings(record: dict, found: progress.Progress) -> None:

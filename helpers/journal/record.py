@@ -3,11 +3,15 @@
 journal/runs/<run id>/
     run.json        the record, replaced atomically
     events.jsonl    one flushed line per event, append only; run.json can be made again from it
-    figures/        <name>.png and <name>.json (the plotted arrays and the alt text)
-    items/          <metric>.json: its value for each evaluated item, for paired comparisons
-journal/journal.md  the same for people, append only
+    series.json     of a closed run: its steps and samples, one array for each series
+    entry.md        the long entry, written once, when the run is closed
+journal/figures/    <hash>.png, <hash>.json (plotted arrays, alt text), <hash>.items.json (a metric's value for each
+                    evaluated item, for paired comparisons): each content once, whoever made it
+journal/journal.md  one line a run, append only; people's notes between. See :mod:`.pages`
 journal/reference.json   (notebook, profile) -> the run that others are held against
 journal/spread/     <notebook>-<profile>.json: what the reference's seeds gave
+
+Records up to format 3 have figures/<name>.png and .json and items/<metric>.json in the run's own folder.
 """
 
 from __future__ import annotations
@@ -17,23 +21,18 @@ import math
 import os
 import secrets
 import time
+import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..paths import ROOT, journal_dir, read_json, relative, write_json
-from . import changes
+from ..paths import ROOT, journal_dir, read_json, relative, sha256, write_atomic, write_json
+from . import changes, schema, series
+from .series import PACKED
 
-FORMAT = 3  # changes with the record and with how it is rendered: an entry of an older format keeps its look
-STATUSES = ("running", "finished", "failed", "interrupted", "abandoned", "superseded")
-
+FORMAT = 4
 LOCK_SECONDS = 60
 SAY_WHY = 'run it again with --in-place --because "…" (the reason goes into the journal)'
-
-INTRODUCTION = """# Journal
-
-One entry per run, appended by code: what was asked, predicted, measured and decided. Write your own notes anywhere
-between the entries; they are left alone. The records behind the entries are in `runs/`.
-"""
 
 
 class JournalError(ValueError):
@@ -87,9 +86,32 @@ def write(folder: Path, record: dict) -> None:
     write_json(folder / "run.json", plain(record))
 
 
-def all_records(journal: Path | None = None) -> list[dict]:
-    """Every record of this workspace's journal (or of another), oldest first: run ids begin with the time."""
-    return [read_json(path) for path in sorted((journal or journal_dir()).glob("runs/*/run.json"))]
+def read(path: Path) -> dict:
+    """The record in a run.json, checked: whoever reads on can rely on its shape.
+
+    Raises:
+        JournalError: it is damaged; the message says where and what to do.
+    """
+    try:
+        record = read_json(path)
+        schema.check(record)
+    except (ValueError, OSError) as error:
+        raise JournalError(f"{relative(path)} is damaged: {message(error)}; restore it with git") from error
+    return record
+
+
+def all_records(journal: Path | None = None, notebook: str = "*") -> list[dict]:
+    """Every readable record of this workspace's journal (or of another), oldest first: run ids begin with the time.
+
+    A damaged one is left aside with a warning; ``verify`` says more.
+    """
+    found = []
+    for path in sorted((journal or journal_dir()).glob(f"runs/*-{notebook}-*/run.json")):
+        try:
+            found.append(read(path))
+        except JournalError as error:
+            warnings.warn(str(error), stacklevel=2)
+    return found
 
 
 def find(name: str) -> dict:
@@ -104,7 +126,7 @@ def find(name: str) -> dict:
         if fitting:
             break
     if len(fitting) == 1:
-        return read_json(ids[fitting[0]])
+        return read(ids[fitting[0]])
     if not fitting:
         raise JournalError(f"no run {name!r}; `python -m helpers.journal list` shows the {len(ids)} there are")
     raise JournalError(f"{name!r} fits {len(fitting)} runs, name one of: {', '.join(fitting[-5:])}")
@@ -116,29 +138,59 @@ def folder_of(record: dict) -> Path:
     return here if here.is_dir() else ROOT / "journal" / "runs" / record["run_id"]
 
 
+def newest(notebook: str, profile: str, journal: Path | None = None) -> Iterator[dict]:
+    """The finished records of a notebook in a profile, the newest first; only those that are asked for are read."""
+    for path in reversed(sorted((journal or journal_dir()).glob(f"runs/*-{notebook}-*/run.json"))):
+        try:
+            record = read(path)
+        except JournalError:
+            continue  # `verify` tells of it
+        if (record["notebook"], record["profile"], record["status"]) == (notebook, profile, "finished"):
+            yield record
+
+
 def latest(notebook: str, profile: str, journal: Path | None = None) -> dict | None:
     """The newest finished record of a notebook in a profile."""
-    for path in reversed(sorted((journal or journal_dir()).glob(f"runs/*-{notebook}-*/run.json"))):
-        record = read_json(path)
-        if (record["notebook"], record["profile"], record["status"]) == (notebook, profile, "finished"):
-            return record
-    return None
+    return next(newest(notebook, profile, journal), None)
+
+
+def keep(journal: Path, data: bytes | str, suffix: str) -> tuple[str, Path]:
+    """(hash, path) of the place for `data` in the journal's figures: one for each content."""
+    name = sha256(data)[:16]
+    return name, journal / "figures" / f"{name}{suffix}"
+
+
+def picture(record: dict, figure: str) -> Path:
+    """The PNG of a run's figure."""
+    return _kept(record, f"{record['figures'][figure]['png']}.png", f"figures/{figure}.png")
 
 
 def sidecar(record: dict, figure: str, journal: Path | None = None) -> dict:
     """What figure `figure` of a run was drawn from: ``alt``, ``kind`` and ``data`` (name -> array)."""
+    return read_json(_kept(record, f"{record['figures'][figure].get('data')}.json", f"figures/{figure}.json", journal))
+
+
+def items(record: dict, metric: str) -> list | None:
+    """A metric's value for each item; None when there are none, or they are of a value logged before the last."""
+    known = record["metrics"][metric]
+    path = _kept(record, f"{known.get('file')}.items.json", f"items/{metric}.json")
+    return read_json(path)["values"] if known.get("items") and path.is_file() else None
+
+
+def _kept(record: dict, name: str, own: str, journal: Path | None = None) -> Path:
+    """By content; of a record up to format 3, in the run's own folder."""
     folder = journal / "runs" / record["run_id"] if journal else folder_of(record)
-    return read_json(folder / "figures" / f"{figure}.json")
+    return folder.parents[1] / "figures" / name if record["format"] > 3 else folder / own
 
 
-def reference(notebook: str, profile: str) -> dict | None:
+def reference(notebook: str, profile: str, journal: Path | None = None) -> dict | None:
     """The run that others of this notebook and profile are held against: this workspace's, else the committed one."""
-    for folder in (journal_dir(), ROOT / "journal"):
+    for folder in [journal] if journal else (journal_dir(), ROOT / "journal"):
         path = folder / "reference.json"
         run_id = read_json(path).get(f"{notebook}/{profile}") if path.is_file() else None
         record = folder / "runs" / str(run_id) / "run.json"
         if record.is_file():  # `verify` tells when it is gone
-            return read_json(record)
+            return read(record)
     return None
 
 
@@ -203,28 +255,23 @@ def locked(workspace: Path | None = None):
         lock.release()
 
 
-def append(text: str, workspace: Path | None = None) -> None:
-    """Append to journal.md under the lock, all of it or nothing; the reader's own text is never touched.
-
-    Args:
-        workspace: whose journal; by default that of LAB_WORKSPACE.
+def append(path: Path, text: str) -> None:
+    """Append to a page under the lock, all of it or nothing; what stands in it is never touched.
 
     Raises:
-        JournalError: no lock, or no room on the disk; the journal is what it was.
+        JournalError: no lock, or no room on the disk; the page is what it was.
     """
-    path = (workspace or journal_dir().parent) / "journal" / "journal.md"
-    with locked(workspace):
-        data = memoryview(((INTRODUCTION if not path.is_file() else "") + text).encode("utf-8"))
+    with locked(path.parents[1]):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with open(path, "ab", buffering=0) as file:
-                size = file.seek(0, os.SEEK_END)
+                data, size = memoryview(text.encode("utf-8")), file.seek(0, os.SEEK_END)
                 try:
                     while data:
                         data = data[file.write(data) :]
                     os.fsync(file.fileno())
                 except OSError:
-                    file.truncate(size)  # half an entry would be worse than none
+                    file.truncate(size)  # half a line would be worse than none
                     raise
         except OSError as error:
             raise JournalError(
@@ -270,7 +317,7 @@ def read_events(folder: Path) -> tuple[list[dict], str]:
     """(events, torn last line): a process that is killed may leave half a line; it is returned, "" when there is none.
 
     Raises:
-        JournalError: a line before the last is damaged, which no kill explains.
+        JournalError: a line before the last is damaged, which no kill explains, or the series do not fit.
     """
     path = folder / "events.jsonl"
     *lines, torn = path.read_bytes().split(b"\n")
@@ -278,6 +325,24 @@ def read_events(folder: Path) -> tuple[list[dict], str]:
     for number, line in enumerate(lines, 1):
         try:
             events.append(json.loads(line))
+            schema.check_event(events[-1])
         except ValueError as error:
             raise JournalError(f"{relative(path)}, line {number} is damaged: {error}") from error
+    if events and events[-1]["event"] == PACKED:
+        events = series.unpack(events[:-1], folder / "series.json", events[-1]["series"])
     return events, torn.decode("utf-8", errors="replace")
+
+
+def pack(folder: Path) -> None:
+    """Move steps and samples of a closed run out of its events.jsonl, into one array for each series."""
+    try:
+        events, torn = read_events(folder)
+    except (JournalError, OSError):
+        return  # left as it is; `verify` tells what is wrong with it
+    rest, packed = series.pack(events)
+    if torn or not packed:
+        return
+    write_atomic(folder / "series.json", text := json.dumps(packed, separators=(",", ":")))
+    # Only from here on the series count: a process that dies in between leaves the events as they were.
+    lines = [*rest, {"seconds": rest[-1]["seconds"], "event": PACKED, "series": sha256(text)[:16]}]
+    write_atomic(folder / "events.jsonl", "".join(json.dumps(e, ensure_ascii=False) + "\n" for e in lines))

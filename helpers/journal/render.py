@@ -1,101 +1,242 @@
-"""A record as Markdown: the journal's entry, the notebook's closing table. Pure functions of the record."""
+"""A record as Markdown: its line in the journal, its long entry, the notebook's closing table. Pure functions of it."""
 
 from __future__ import annotations
 
-from .. import course
+from collections import Counter
+
 from . import changes, monitor, reports
+from .agreement import GOOD
 from .markdown import escape, number, table
 
-SHORT = 12  # rows; a longer table is folded where nothing in it is news
+SHORT = 12  # rows; of a longer table, what is neither predicted nor a headline nor different is folded
+NAMED = 3  # results that a sentence names; the rest are in the table
+FIGURES = "../../figures"  # from an entry
 
 
-def predictions(record: dict) -> str:
-    rows = []
-    for name, p in record["predictions"].items():
-        ratio = None
-        if all(isinstance(p[key], (int, float)) for key in ("measured", "predicted")) and p["predicted"]:
-            ratio = p["measured"] / p["predicted"]
-        rows.append([name, p["predicted"], p["measured"], p["unit"], "–" if ratio is None else f"{ratio:.2f}"])
-    return table(rows, ["prediction", "predicted", "measured", "unit", "measured / predicted"])
-
-
-def metrics(record: dict) -> str:
-    """Every metric; where it started and its best only if something was logged more than once."""
-    series = any(m["count"] > 1 for m in record["metrics"].values())
-    rows = []
-    for name, m in record["metrics"].items():
-        start = best = ""
-        if m["count"] > 1:
-            start = number(m["start"])
-            if m["best"] is not None:
-                best = number(m["best"]) + ("" if m["best_step"] is None else f" (step {number(m['best_step'])})")
-        unit = f"{m['unit']} (timing)" if m["kind"] == "timing" else m["unit"]
-        rows.append([name, start, best, m["final"], unit] if series else [name, m["final"], unit])
-    return table(rows, ["metric", "start", "best", "final", "unit"] if series else ["metric", "value", "unit"])
+def short(run_id: str) -> str:
+    return run_id[-4:]
 
 
 def heading(record: dict) -> str:
     day = record["started"][:10]
-    return f"{day} · {record['notebook']} · {record['title']} · {record['profile']} · {record['run_id'][-4:]}"
+    return f"{day} · {record['notebook']} · {record['title']} · {record['profile']} · {short(record['run_id'])}"
 
 
-def block(record: dict) -> str:
-    """What the journal has of a closed run: an entry, or one line where there is nothing new to read."""
-    default = "line" if record["status"] == "superseded" or _old_abandoned(record) else "entry"
-    if record["status"] == "finished":
-        default = record.get("told", default)
-    return line(record) if default == "line" else entry(record)
+# -- one line ----------------------------------------------------------------------------------------------------------
 
 
-def _old_abandoned(record: dict) -> bool:
-    return record["format"] == 1 and record["status"] == "abandoned" and record["seconds"] is None
+def line(record: dict) -> str:
+    """The journal's line: what was changed and why, what came out and what it was before, verdict, decision, agreement.
 
-
-def entry(record: dict) -> str:
-    """The journal's entry for a run that finished, failed, was interrupted or was abandoned."""
-    run_id = record["run_id"]
-    parts = [f"\n<!-- entry {run_id} format {record['format']} -->\n", f"## {heading(record)}\n"]
-    if record["question"]:
-        parts.append(f"**Question.** {record['question']}\n")
+    One physical line, so that no merge can tear it.
+    """
+    run_id, found = record["run_id"], record.get("agreement")
+    linked = f"[{short(run_id)}](runs/{run_id}/{'entry.md' if record.get('entry') else ''})"
+    text = f"- **{record['started'][:10]} · {record['notebook']} · {linked}** ({record['profile']})"
     if record["changed_from"]:
-        parts.append(changed(record))
+        what = escape(changes.describe(record["changed"], files=1), 300) or "nothing"
+        text += f", changed since {short(record['changed_from'])}: {what}"
+        text += f"; because {escape(record['reason']).rstrip('.')}"
+    if record["status"] != "finished":
+        error = record["error"] or {}
+        why = f": {escape(error.get('type'))}: {escape(error.get('message'), 150)}" if error else ""
+        after = f" after {reports.clock(record['seconds'])}" if record["seconds"] else ""
+        return f"{text}: **{record['status']}**{after}{why}.\n"
+    place = "; now the reference" if record.get("reference") else ""
+    if found and found["verdict"] == "identical" and not record["changed_from"]:
+        return f"{text}: identical to {short(found['reference'])} in all {found['of']} results{place}.\n"
+    said = [part for part in (_headline(record), _sentence(record["verdict"])) if part]
+    said += [f"*{_sentence(record['decision'])}*"] if record["decision"] else []
+    said += [f"Against {short(found['reference'])}: {_agreed(found)}{place}."] if found else []
+    return f"{text}: {' '.join(said)}\n"
+
+
+def _headline(record: dict) -> str:
+    """The first headline results, with what the reference had."""
+    before = {row["name"]: row["reference"] for row in (record.get("agreement") or {"rows": []})["rows"]
+              if row["what"] != "figure"}  # fmt: skip
+    said = []
+    for name in record.get("headline", ())[:NAMED]:
+        if (m := record["metrics"].get(name)) is None:
+            continue
+        was = number(before[name]) if before.get(name) is not None else ""
+        changed = f" (before {was})" if was and was != number(m["final"]) else ""
+        said.append(f"{escape(name.replace('_', ' '))} **{number(m['final'])}** {escape(m['unit'])}".rstrip() + changed)
+    return "; ".join(said) + "." if said else ""
+
+
+def _sentence(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _agreed(found: dict) -> str:
+    if found["why"]:
+        return f"cannot compare, {escape(found['why'])}"
+    if not found["of"]:
+        return "times only"
+    return f"{found['verdict']}, {found['agree']} of {found['of']}"
+
+
+# -- what came out -----------------------------------------------------------------------------------------------------
+
+
+def story(record: dict) -> list[str]:
+    """What both the long entry and the end of the notebook tell, in this order."""
+    parts = []
+    if record["changed_from"]:
+        what = escape(changes.describe(record["changed"]), 1000) or "nothing"
+        parts.append(f"**Changed** since {record['changed_from']}: {what}. Why: {escape(record['reason'])}\n")
     if record["resumed_from"]:
         parts.append(f"**Resumed** from {record['resumed_from']}.\n")
     if record["status"] != "finished":
         error = record["error"] or {}
         what = f": {escape(error.get('type'))}: {escape(error.get('message'))}" if error else ""
         parts.append(f"**{record['status'].capitalize()}**{what}\n")
-    if record["predictions"]:
-        parts.append(predictions(record))
-    if record["metrics"]:
-        parts.append(metrics(record))
-    parts += [training(record, found) for found in record.get("trainings", [])]
-    for name, figure in record["figures"].items():
-        parts.append(f"![{escape(figure['alt'], 2000)}](runs/{run_id}/figures/{name}.png)\n")
-    if record["notes"]:
-        parts.append("\n".join(f"- {note}" for note in record["notes"]) + "\n")
-    if record["verdict"]:
-        parts.append(f"**Verdict.** {record['verdict']}\n")
-    if record.get("outcome"):
-        parts.append(outcome(record))
-    if record["decision"]:
-        parts.append(f"**Decision.** {record['decision']}\n")
-    if record.get("agreement"):
-        parts.append(f"**Against the reference.** {summary(record['agreement'])}\n")
+    parts += [f"**Verdict.** {record['verdict']}\n"] if record["verdict"] else []
+    parts += [outcome(record)] if record.get("outcome") else []
+    parts += [f"**Decision.** {record['decision']}\n"] if record["decision"] else []
+    parts += [f"**Against the reference.** {summary(record['agreement'])}\n"] if record.get("agreement") else []
+    parts += [results(record)] + [arms(record, name) for name in record.get("tables", ())]
     if record.get("write_error"):
-        parts.append(disk(record))
-    parts.append(provenance(record))
-    parts.append(f"<!-- end {run_id} -->\n")
-    return "\n".join(parts)
+        parts.append(f"**Disk.** Some writes failed on the way ({escape(record['write_error'])}); all was written at "
+                     "the end.\n")  # fmt: skip
+    return [part for part in parts if part]
 
 
-def line(record: dict) -> str:
-    """The journal's one line: for a run that agrees with its reference, or that a newer one took the place of."""
-    said = record["status"]
-    if found := record.get("agreement") if record["status"] == "finished" else None:
-        verb = "identical to" if found["verdict"] == "identical" else "agrees with"
-        said = f"{verb} {found['reference']}, {found['agree']} of {found['of']}"
-    return f"\n- {heading(record)}: {said} (record: runs/{record['run_id']}/)\n"
+def entry(record: dict) -> str:
+    """The long entry of a closed run."""
+    parts = [f"# {heading(record)}\n"]
+    parts += [f"**Question.** {record['question']}\n"] if record["question"] else []
+    parts += story(record)
+    parts += [training(record, found) for found in record.get("trainings", [])]
+    linked = []
+    for name, figure in record["figures"].items():
+        path = f"{FIGURES}/{figure['png']}.png" if record["format"] > 3 else f"figures/{name}.png"
+        if figure.get("main"):
+            parts.append(f"![{escape(figure['alt'], 2000)}]({path})\n")
+        else:
+            linked.append(f"[{name}]({path})")
+    if linked:
+        parts.append(f"**{'Further figures' if len(linked) < len(record['figures']) else 'Figures'}.** ")
+        parts[-1] += f"{' · '.join(linked)}\n"
+    parts += ["\n".join(f"- {note}" for note in record["notes"]) + "\n"] if record["notes"] else []
+    return "\n".join([*parts, provenance(record)])
+
+
+def closing(record: dict) -> str:
+    """What a notebook shows when its run is finished."""
+    return "\n".join([*story(record), f"Written to the journal as run `{record['run_id']}`."])
+
+
+def results(record: dict, found: dict | None = None) -> str:
+    """Every result beside what was predicted and what the reference had; a column that nothing stands in is left out.
+
+    Args:
+        found: an agreement to show in place of the record's own.
+    """
+    found = found or record.get("agreement") or {"rows": []}
+    judged = {row["name"]: row for row in found["rows"] if row["what"] != "figure"}
+    in_tables = {m for name in record.get("tables", ()) for cells in _cells(record, name) for m in cells}
+    first = {*record.get("headline", ()), *record["predictions"]}
+    rows = [
+        (name in first, judged.get(name), _row(record, name, judged.get(name)))
+        for name in {**record["predictions"], **record["metrics"], **judged}
+        if name not in in_tables
+    ]
+    rows += [(False, row, [f"{row['name']} (figure)", *[None] * 5, _verdict(row)])
+             for row in found["rows"] if row["what"] == "figure"]  # fmt: skip
+    shown = [cells for named, row, cells in rows
+             if len(rows) <= SHORT or named or (row and row["verdict"] == "differs")]  # fmt: skip
+    folded = [(row, cells) for _, row, cells in rows if cells not in shown]
+    if not shown:
+        shown, folded = [cells for _, cells in folded], []
+    text = _table(shown) if shown else ""
+    if folded:
+        said = Counter(row["verdict"] if row["what"] != "timing" else "timings" for row, _ in folded if row)
+        told = ", ".join(f"{count} {verdict}" for verdict, count in said.items())
+        told = f"{len(folded)} more{': ' if told else ''}{told}"
+        inside = _table([cells for _, cells in folded])
+        text += f"\n<details><summary>{escape(told)}</summary>\n\n{inside}\n</details>\n"
+    return text
+
+
+HEADERS = ["", "predicted", "before", "start", "best", "measured", "verdict"]
+
+
+def _table(rows: list[list]) -> str:
+    used = [i for i in range(len(HEADERS)) if any(row[i] not in (None, "") for row in rows)]
+    return table([[row[i] for i in used] for row in rows], [HEADERS[i] for i in used])
+
+
+def _row(record: dict, name: str, judged: dict | None) -> list:
+    m, p = record["metrics"].get(name), record["predictions"].get(name)
+    start = best = None
+    if m and m["count"] > 1:
+        start = number(m["start"])
+        if m["best"] is not None:
+            best = number(m["best"]) + ("" if m["best_step"] is None else f" (step {number(m['best_step'])})")
+    known = m or p or {"unit": judged["unit"] if judged else "", "kind": ""}
+    label = name + (f", {known['unit']}" if known["unit"] else "") + (" (timing)" if known["kind"] == "timing" else "")
+    before = judged["reference"] if judged else None
+    measured = m["final"] if m else "not measured" if p else None
+    return [label, p and p["predicted"], before, start, best, measured, _verdict(judged) if judged else None]
+
+
+def _verdict(row: dict) -> str:
+    """A verdict with what it rests on: the ratio of a time, the interval of a metric, the deviation of a figure."""
+    said = row["verdict"]
+    if row["what"] == "timing":
+        return said if row["difference"] is None else f"{row['difference']:.2f} times"
+    if row["why"]:
+        return f"{said} ({row['why']})"
+    if row["tolerance"] is None:
+        return said
+    if row["what"] == "figure":
+        return f"{said} ({row['difference']:.2g} sd from the seeds' mean, up to {row['tolerance']:.2g} allowed)"
+    low, high = (number(row["mean"] + sign * row["tolerance"]) for sign in (-1, 1))
+    return f"{said} (allowed {low} to {high})" if low != high else said
+
+
+def _cells(record: dict, name: str) -> list[list[str]]:
+    """The names of the metrics in a table, row by row."""
+    found = record["tables"][name]
+    return [[column.format(row) for column in found["columns"].values()] for row in found["rows"]]
+
+
+def arms(record: dict, name: str) -> str:
+    """Metrics that stand as one table: a row for each arm or setting."""
+    found, metrics = record["tables"][name], record["metrics"]
+    rows = [
+        [row.replace("_", " "), *(metrics[m]["final"] if m in metrics else None for m in cells)]
+        for row, cells in zip(found["rows"], _cells(record, name), strict=True)
+    ]
+    units = [{metrics[m]["unit"] for m in column if m in metrics} for column in zip(*_cells(record, name), strict=True)]
+    heads = [
+        head + (f", {unit}" if len(of) == 1 and (unit := next(iter(of))) else "")
+        for head, of in zip(found["columns"], units, strict=True)
+    ]
+    return f"**{escape(name)}**\n\n{table(rows, ['', *heads])}"
+
+
+def summary(found: dict) -> str:
+    """The agreement with the reference in a few sentences: what was judged, what could not be and why, what changed."""
+    to = found["reference"]
+    if found["why"]:
+        return f"Cannot compare with {to}: {escape(found['why'])}."
+    if not found["of"]:
+        return f"Times only, held against {to} as ratios."
+    words = {"identical": "Identical to", "agrees": "Agrees with", "differs": "Differs from",
+             "cannot compare": "No verdict against"}  # fmt: skip
+    text = f"{words[found['verdict']]} {to}: {found['agree']} of {found['of']} results agree."
+    results = [row for row in found["rows"] if row["what"] != "timing"]
+    if differ := [row["name"] for row in results if row["verdict"] == "differs"]:
+        more = f" and {len(differ) - NAMED} more" if differ[NAMED:] else ""
+        text += f" Different: {escape(', '.join(differ[:NAMED]))}{more}."
+    open_ = Counter(row["why"] for row in results if row["verdict"] not in (*GOOD, "differs"))
+    text += "".join(f" {count} cannot be judged: {escape(why)}." for why, count in open_.items())
+    if found["since"] and found["verdict"] != "identical":
+        text += f" Since then: {escape(changes.describe(found['since']), 500)}."
+    return text
 
 
 def training(record: dict, found: dict) -> str:
@@ -108,25 +249,6 @@ def training(record: dict, found: dict) -> str:
     if last["status"] == "running":  # it ended before it could say so
         last = reports.late(last, found["status"], found["step"], found["why"])
     return name + reports.report(record, last, earlier)
-
-
-def used(resources: dict) -> list[list]:
-    """What the run used of the machine: mean, peak and a small chart from 0 to the largest."""
-    rows = []
-    for name, seen in resources.get("monitor", {}).items():
-        chart = monitor.chart(seen["series"])
-        rows.append([monitor.NAMES[name], f"mean {number(seen['mean'])}, peak {number(seen['peak'])} {chart}"])
-    return rows
-
-
-def disk(record: dict) -> str:
-    return f"**Disk.** Some writes failed on the way ({escape(record['write_error'])}); all was written at the end.\n"
-
-
-def changed(record: dict) -> str:
-    """What was changed since which run, and why."""
-    what = changes.describe(record["changed"]) or "nothing"
-    return f"**Changed** since {record['changed_from']}: {escape(what, 1000)}. Why: {escape(record['reason'])}\n"
 
 
 def outcome(record: dict) -> str:
@@ -149,71 +271,13 @@ def outcome(record: dict) -> str:
     return f"**Outcome.** {'. '.join(said) or 'No metric that both runs have is judged'}.\n"
 
 
-def summary(found: dict) -> str:
-    """The agreement with the reference in a sentence, and what stands out."""
-    if found["why"]:
-        return f"Cannot compare with {found['reference']}: {escape(found['why'])}."
-    if not found["of"]:
-        return f"Times only, held against {found['reference']} as ratios."
-    words = {
-        "identical": f"Identical to {found['reference']}",
-        "agrees": f"Agrees with {found['reference']}",
-        "differs": f"Differs from {found['reference']}",
-        "cannot compare": f"No verdict against {found['reference']}",
-    }
-    text = f"{words[found['verdict']]}: {found['agree']} of {found['of']} results agree."
-    for verdict, said in (("differs", "Different"), ("cannot compare", "Not compared")):
-        names = [row["name"] for row in found["rows"] if row["verdict"] == verdict and row["what"] != "timing"]
-        if names:
-            text += f" {said}: {escape(', '.join(names), 500)}."
-    if found["since"] and found["verdict"] != "identical":
-        text += f" Since then: {escape(changes.describe(found['since']), 500)}."
-    return text
-
-
-def agreement(found: dict, headline: tuple[str, ...] = ()) -> str:
-    """The table that ends a notebook which was run again.
-
-    Where it is long, what is identical and neither predicted nor in the `headline` is folded away.
-    """
-    rows = found["rows"]
-    folded = [row for row in rows if row["verdict"] == "identical" and row["name"] not in headline]
-    if not headline or len(rows) <= SHORT or len(folded) < 2:
-        return _agreement_table(rows)
-    shown = _agreement_table([row for row in rows if row not in folded])
-    inside = _agreement_table(folded)
-    return f"{shown}\n<details><summary>{len(folded)} more, all identical</summary>\n\n{inside}\n</details>\n"
-
-
-def _agreement_table(rows: list[dict]) -> str:
-    lines = []
-    for row in rows:
-        said = row["verdict"] + (f" ({row['why']})" if row["why"] else "")
-        given = row["difference"]
-        values, allowed = [number(row["reference"]), number(row["now"])], _allowed(row)
-        if row["what"] == "timing":
-            difference = "–" if given is None else f"{given:.2f}x"
-        elif row["what"] == "figure":
-            values = ["", ""]
-            difference = "–" if given is None else f"{given:.2g} {row['unit']}" if given else "0"
-        else:
-            difference = "–" if given is None else f"{given:+.3g}" if given else "0"
-        unit = f", {row['unit']}" if row["what"] != "figure" and row.get("unit") else ""
-        kind = f" ({row['what']})" if row["what"] != "metric" else ""
-        lines.append([f"{row['name']}{unit}{kind}", *values, difference, allowed, said])
-    headers = ["", "reference", "now", "difference", "allowed", "verdict"]
-    if not any(line[4] for line in lines):  # nothing differs, so nothing had to be allowed
-        lines, headers = [line[:4] + line[5:] for line in lines], headers[:4] + headers[5:]
-    return table(lines, headers)
-
-
-def _allowed(row: dict) -> str:
-    """Between which values a metric agrees; up to how many standard deviations a figure does."""
-    if row["tolerance"] is None or row["what"] == "timing":
-        return ""
-    if row["what"] == "figure":
-        return f"up to {row['tolerance']:.2g} sd"
-    return f"{number(row['mean'] - row['tolerance'])} to {number(row['mean'] + row['tolerance'])}"
+def used(resources: dict) -> list[list]:
+    """What the run used of the machine: mean, peak and a small chart from 0 to the largest."""
+    rows = []
+    for name, seen in resources.get("monitor", {}).items():
+        chart = monitor.chart(seen["series"])
+        rows.append([monitor.NAMES[name], f"mean {number(seen['mean'])}, peak {number(seen['peak'])} {chart}"])
+    return rows
 
 
 def provenance(record: dict) -> str:
@@ -222,43 +286,16 @@ def provenance(record: dict) -> str:
         shown = ", ".join(record["changed_files"][:5])
         commit += f", with {len(record['changed_files'])} changed files ({shown})"
     resources = record["resources"]
-    probe = resources.get("probe") or {}
     rows = [
         ["run", record["run_id"]],
         ["commit", commit],
         ["seed", "–" if record["seed"] is None else str(record["seed"])],
+        ["config", ", ".join(f"{name} {value}" for name, value in record["config"].items()) or "–"],
         ["config, data, code", f"{record['config_hash']}, {record['data_hash'] or '–'}, {record['code_hash']}"],
-        ["machine", f"{probe.get('device_name', 'not measured')}, {resources.get('cores')} cores"],
+        ["processor", f"{changes.processor(record)}, {resources.get('cores')} cores"],
         ["numerics", f"{record['device']}, {record['numerics']}, {record['threads']} threads"],
         ["versions", ", ".join(f"{name} {version}" for name, version in record["versions"].items())],
-        ["seconds", number(record["seconds"])],
-        ["peak memory", f"{number(resources.get('peak_memory_mb'))} MB"],
+        ["seconds, peak memory", f"{number(record['seconds'])}, {number(resources.get('peak_memory_mb'))} MB"],
         *used(resources),
     ]
-    if record["format"] > 1:
-        config = ", ".join(f"{name} {value}" for name, value in record["config"].items()) or "–"
-        rows.insert(3, ["config", config])
     return f"<details><summary>Provenance</summary>\n\n{table(rows, ['', ''])}\n</details>\n"
-
-
-def closing(record: dict) -> str:
-    """What a notebook shows when its run is finished."""
-    parts = []
-    found = record.get("agreement")
-    if record["predictions"]:
-        parts += ["**Prediction against measurement**\n", predictions(record)]
-    if found and not found["why"]:
-        first = (*course.notebook(record["notebook"]).headline, *record["predictions"])
-        parts += ["**Measured, and held against the reference run**\n", agreement(found, first), f"{summary(found)}\n"]
-    elif record["metrics"]:
-        parts += ["**Measured**\n", metrics(record)] + ([f"{summary(found)}\n"] if found else [])
-    if record["verdict"]:
-        parts.append(f"**Verdict.** {record['verdict']}\n")
-    if record.get("outcome"):
-        parts.append(outcome(record))
-    if record["decision"]:
-        parts.append(f"**Decision.** {record['decision']}\n")
-    if record.get("write_error"):
-        parts.append(disk(record))
-    parts.append(f"Written to the journal as run `{record['run_id']}`.")
-    return "\n".join(parts)

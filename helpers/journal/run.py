@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import atexit
 import copy
+import json
 import math
 import os
 import sys
 import time
 
-from .. import paths
+from .. import course
 from . import metrics as logged
-from . import progress, provenance, render, reports, say
+from . import pages, progress, provenance, render, reports, say
 from . import record as store
 from .monitor import Monitor
 from .record import JournalError
@@ -39,6 +40,7 @@ class Run:
         self._started = time.perf_counter()
         self._code = code  # as it was at the start, see provenance.code
         self._edited: set[str] = set()  # cells that ran and are not in the notebook's file
+        self._behind = 0  # events that may be in the file and not in the record
         self._event("start", run_id=record["run_id"], config=record["config"], seed=record["seed"])
         self._files.save()
         self._monitor = self._watch_machine()
@@ -56,7 +58,6 @@ class Run:
     def predict(self, name: str, value: float, *, unit: str, kind: str = "result") -> None:
         """Write a prediction down before the measurement: `name` is the metric that will be logged."""
         self._check_open()
-        logged.predict(self.record, name, value, unit, kind)
         self._event("predict", name=name, value=value, unit=unit, kind=kind)
 
     def log(self, *, step=None, unit=None, better=None, kind=None, **metrics: float) -> None:
@@ -69,16 +70,21 @@ class Run:
             kind: "result" is compared when the notebook is re-run, "timing" depends on the machine.
         """
         self._check_open()
-        metrics, step, unit = store.plain(metrics), store.plain(step), store.plain(unit)
-        known = {name: self.record[name] for name in ("metrics", "predictions")}
-        draft = {
-            part: {name: dict(values[name]) for name in metrics if name in values} for part, values in known.items()
-        }
-        for name, value in metrics.items():
-            logged.update(draft, name, value, step, unit, better, kind)
-        for part in known:  # all of them were taken, so all are kept
-            known[part].update(draft[part])
-        self._write_event("log", step=step, metrics=metrics, unit=unit, better=better, kind=kind)
+        self._event("log", step=step, metrics=metrics, unit=unit, better=better, kind=kind)
+
+    def table(self, name: str, rows: list[str], columns: dict[str, str]) -> None:
+        """Have logged metrics stand as one table in the entry, instead of a row for each.
+
+        Args:
+            name: what the table shows, as its heading.
+            rows: an arm, a setting, a size each.
+            columns: heading -> the metric's name, with {} where that of the row stands: "worth_{}_low".
+        """
+        self._check_open()
+        missing = [m for row in rows for c in columns.values() if (m := c.format(row)) not in self.record["metrics"]]
+        if len(missing) == len(rows) * len(columns):
+            raise JournalError(f"table {name!r}: none of its metrics has been logged, such as {missing[0]}")
+        self._event("table", name=name, rows=rows, columns=columns)
 
     def per_item(self, metric: str, values, *, items: str) -> None:
         """Keep what a logged metric is the mean of, so that another run can be compared on the same items.
@@ -96,9 +102,8 @@ class Run:
             raise JournalError(
                 f"the items' mean is {mean}, {metric} was logged as {final}; log the mean of the items first"
             )
-        known["items"] = items
-        self._files.file(self.folder / "items" / f"{metric}.json", paths.json_text({"items": items, "values": values}))
-        self._event("items", metric=metric, items=items)
+        name = self._keep(json.dumps({"items": items, "values": values}), ".items.json")
+        self._event("items", metric=metric, items=items, file=name)
         self._files.save()
 
     def figure(self, name: str, fig, *, data: dict, alt: str, kind: str = "result") -> None:
@@ -120,13 +125,12 @@ class Run:
         from .. import plots
 
         picture = plots.png(fig)
-        sidecar = paths.json_text({"alt": alt, "kind": kind, "data": store.plain(data)})
-        self._files.file(self.folder / "figures" / f"{name}.png", picture)
-        self._files.file(self.folder / "figures" / f"{name}.json", sidecar)
+        data = json.dumps({"alt": alt, "kind": kind, "data": store.plain(data)}, ensure_ascii=False)
+        facts = {"png": self._keep(picture, ".png"), "data": self._keep(data, ".json")}
         self._files.file(self.folder.parents[2] / "images" / f"{name}.png", picture)
-        facts = {"alt": alt, "kind": kind, "png": paths.sha256(picture)[:16], "data": paths.sha256(sidecar)[:16]}
-        self.record["figures"][name] = facts
-        self._event("figure", name=name, **facts)
+        own = course.notebook(self.record["notebook"]).figures
+        main = not own or name in own
+        self._event("figure", name=name, alt=alt, kind=kind, **facts, **({"main": True} if main else {}))
         self._files.save()
         say.show_image(picture, alt)
 
@@ -144,9 +148,7 @@ class Run:
     def note(self, text: str, /, **values) -> None:
         """A remark for the journal's entry, filled in like :meth:`say`."""
         self._check_open()
-        said = say.fill(self.record, text, values)
-        self.record["notes"].append(said)
-        self._event("note", text=said)
+        self._event("note", text=say.fill(self.record, text, values))
 
     def finish(self, verdict: str, decision: str = "", **values) -> None:
         """Close the run: verdict and decision (filled in like :meth:`say`), the journal's entry, the closing table."""
@@ -247,19 +249,20 @@ class Run:
         self._monitor.stop()
         before = copy.deepcopy(self.record)
         try:
+            self._files.catch_up()
+            if self._behind:  # an interrupt came between an event and what was made of it
+                self.record.update(logged.replay(self.record, store.read_events(self.folder)[0]))
+            else:
+                logged.add_trainings(self.record, self.progress)
             if error is not None:
                 self.record["error"] = {"type": type(error).__name__, "message": store.message(error)[:2000]}
             self.record["status"] = status
             self.record["seconds"] = round(time.perf_counter() - self._started, 1)
             self.record["resources"]["peak_memory_mb"] = provenance.peak_memory_mb()
             self._close_code()
-            self._files.catch_up()
-            self._from_events()
             if status == "finished":
                 self._judge()
-            told = render.block(store.plain(self.record))  # as the file has it
-            store.write(self.folder, self.record)
-            store.append(told, self.folder.parents[2])  # the workspace it began in, whatever LAB_WORKSPACE says now
+            pages.tell(self.folder, self.record)
         except BaseException as failed:  # Ctrl-C, too: the run stays open and can be closed again
             self.record.clear()
             self.record.update(before)
@@ -270,9 +273,10 @@ class Run:
                 f"the record of run {self.record['run_id']} cannot be written: {failed.strerror}. Its numbers are "
                 "still in memory: make room on the disk, then run this cell again"
             ) from failed
-        ending = ("status", "error", "verdict", "decision")
+        ending = ("status", "error", "verdict", "decision", "entry")
         self._event("end", **{name: self.record[name] for name in ending})
         self._files.close()
+        store.pack(self.folder)
         atexit.unregister(self.close_at_exit)
 
     def close_at_exit(self) -> None:
@@ -310,20 +314,8 @@ class Run:
             former = store.find(self.record["changed_from"])
             self.record["changed"] = changes.between(former, self.record)  # the code is known by now
             self.record["outcome"] = comparison.judge([[former], [self.record]]).as_dict()
-        found = self.record.get("agreement", {"verdict": ""})
-        agrees = found["verdict"] in ("identical", "agrees") and found["agree"] == found["of"]
-        # A reference must be readable in the journal, and so must an experiment, whatever came out.
-        told = self.record["changed_from"] or os.environ.get(IN_PLACE)
-        self.record["told"] = "line" if agrees and not told else "entry"
-
-    def _from_events(self) -> None:
-        """The record as its events have it: an interrupt may have come between an event and what was made of it."""
-        try:
-            again = logged.replay(store.plain(self.record), store.read_events(self.folder)[0])
-        except (ValueError, TypeError, KeyError, IndexError):
-            logged.add_trainings(self.record, self.progress)  # a damaged file; `verify` names the line
-        else:
-            self.record.update(again)
+        # What the runner is about to do; the line in the journal says so.
+        self.record["reference"] = bool(os.environ.get(IN_PLACE)) and not store.not_the_reference(self.record)
 
     def _close_code(self) -> None:
         """Which code it was, now that the helpers it used are known; and the machine, if this run measured it."""
@@ -338,14 +330,25 @@ class Run:
             self.record["changed_files"] = sorted({*self.record["changed_files"], path})
             self.record["edited_cells"] = len(self._edited)
 
-    def _event(self, event: str, **facts) -> None:
-        self._write_event(event, **store.plain(facts))
+    def _keep(self, data: bytes | str, suffix: str) -> str:
+        """Keep `data` once, whoever made it; returns its hash."""
+        name, path = store.keep(self.folder.parents[1], data, suffix)
+        if not path.is_file():
+            self._files.file(path, data)
+        return name
 
-    def _write_event(self, event: str, **facts) -> None:
-        if self.mine:
-            with self._files.lock:
-                seconds = self._files.event(event, facts)
-                self.progress.take({"seconds": seconds, "event": event, **facts})
+    def _event(self, event: str, **facts) -> None:
+        """The one road: checked against the record, into the file, into the record, which is a cache of the file."""
+        if not self.mine:
+            return
+        facts = store.plain(facts)
+        with self._files.lock:
+            new = logged.apply(self.record, {"event": event, **facts})
+            self._behind += 1
+            seconds = self._files.event(event, facts)
+            self.progress.take({"seconds": seconds, "event": event, **facts})
+            logged.put(self.record, new)
+            self._behind -= 1
 
     def _check_open(self) -> None:
         if self.record["status"] != "running":

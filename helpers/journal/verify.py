@@ -1,7 +1,7 @@
-"""Is the journal what its records say? Entries, figures, images, notebooks and README, held against the records.
+"""Is the journal what its records say? Lines, entries, pages, figures, images, notebooks and READMEs against them.
 
-Everything is rendered again and compared byte for byte. What was written by hand between the entries is nobody's
-business but its writer's.
+Lines of the open page and both READMEs are rendered again and compared byte for byte; entries and closed pages have
+their hash. What was written by hand between the lines is nobody's business but its writer's.
 """
 
 from __future__ import annotations
@@ -12,12 +12,9 @@ from collections import Counter
 
 from .. import course, paths
 from ..paths import ROOT, images_dir, journal_dir, read_json
-from . import agreement, comparison, metrics, provenance, readme, render
+from . import agreement, comparison, index, metrics, pages, provenance, readme, render
 from . import record as store
 
-_BLOCK = re.compile(r"\n<!-- entry (\S+) format \d+ -->\n.*?\n<!-- end \1 -->\n", re.DOTALL)
-_MARKER = re.compile(r"^<!-- (entry|end) (\S+)[^\n]*-->$", re.MULTILINE)
-_LINE = re.compile(r"\n- [^\n]*\(record: runs/([^/\s]+)/\)\n")
 # A measured number typed by hand. Round percentages are allowed: "95 % interval" names a method.
 RESULT_NUMBER = re.compile(
     r"\d+\.\d+\s?%|\d+(\.\d+)?\s?(nats|bits per byte|bits/byte|bytes per token|MB\b|seconds\b|minutes\b)"
@@ -27,90 +24,28 @@ RESULT_NUMBER = re.compile(
 def problems() -> list[str]:
     """Everything that is not as it should be, a line each: what, where, and what to do. Empty when all is well."""
     records, found = _records()
-    found += _entries(records) + _figures(records) + _images(records) + _references()
+    found += _lines(records) + _pages() + _entries(records) + _figures(records) + _images(records) + _references()
     if journal_dir() == ROOT / "journal":  # the repository itself, not a workspace somewhere else
         found += _notebooks() + _readme()
     return found
 
 
+def gaps() -> list[str]:
+    """What is not damaged but missing: references whose re-runs would get no verdict on some of their results."""
+    path = journal_dir() / "reference.json"
+    known = read_json(path) if path.is_file() else {}
+    records = {key: store.reference(*key.split("/"), journal_dir()) for key in known}
+    return [said for key, record in records.items() if record and (said := _spread(key, record))]
+
+
 def mend() -> list[str]:
-    """Write entries that are missing, torn or changed again from their records; returns the ids of their runs.
-
-    Two branches that both appended entries leave them interleaved after a merge (git's union merge works by lines).
-    Lines in between that belong to no entry are the reader's own: they are kept, right after the entries.
-    """
+    """Append the lines that are missing, as after a merge or a full disk; returns the ids of their runs."""
     with store.locked():
-        records, _ = _records()
-        before = _journal()
-        # A Windows checkout may have given it other line ends.
-        after, mended = _untangled(_lines(before.replace("\r\n", "\n"), records), records)
-        if after != before:
-            paths.write_atomic(journal_dir() / "journal.md", after)
-        missing = [record for record in records.values() if not _told(record, after)]
-        for record in missing:
-            store.append(render.block(record))
-    return mended + [record["run_id"] for record in missing]
-
-
-def _lines(journal: str, records: dict[str, dict]) -> str:
-    """The journal with every one-line entry as its record has it."""
-
-    def again(match: re.Match) -> str:
-        record = records.get(match[1])
-        return match[0] if record is None or record["status"] == "running" else render.block(record)
-
-    return _LINE.sub(again, journal)
-
-
-def _untangled(journal: str, records: dict[str, dict]) -> tuple[str, list[str]]:
-    """(journal with every damaged stretch written again, ids of the runs in them)."""
-    markers = [m for m in _MARKER.finditer(journal) if m[2] in records]
-    ended = {m[2] for m in markers if m[1] == "end"}
-    kept, mended, position, ids, waiting = [], [], 0, set(), set()
-    for number, marker in enumerate(markers):
-        kind, run_id = marker[1], marker[2]
-        if not ids:
-            begin = marker.start() - (kind == "entry" and marker.start() > 0)  # an entry begins with an empty line
-        ids.add(run_id)
-        waiting = waiting | {run_id} if kind == "entry" and run_id in ended else waiting - {run_id}
-        following = markers[number + 1] if number + 1 < len(markers) else None
-        if waiting and following:
-            continue
-        if kind == "end" or run_id in ended:
-            end = marker.end() + 1
-        else:  # torn off: it goes on to whatever comes next
-            end = following.start() - 1 if following else len(journal)
-        stretch, blocks = journal[begin:end], [render.block(records[name]) for name in sorted(ids)]
-        if stretch != "".join(blocks):
-            kept += [journal[position:begin], *blocks, _foreign(stretch, blocks)]
-            mended += sorted(ids)
-            position = end
-        ids, waiting = set(), set()
-    return "".join([*kept, journal[position:]]), mended
-
-
-def _foreign(stretch: str, blocks: list[str]) -> str:
-    """The lines of a damaged stretch that belong to none of its entries: the reader's own, as they stood."""
-    ours = {line for block in blocks for line in block.splitlines() if line.strip()}
-    # Half a line of ours, as a full disk leaves it at the end, is ours.
-    whole = stretch.split("\n")
-    if whole and any(line.startswith(whole[-1]) for line in ours):
-        whole.pop()
-    kept = "\n".join(line for line in whole if line not in ours).strip("\n")
-    return f"\n{re.sub(chr(10) * 3 + '+', chr(10) * 2, kept)}\n" if kept.strip() else ""
-
-
-def _journal() -> str:
-    path = journal_dir() / "journal.md"
-    # Bytes as they are: text mode would turn a foreign line end into ours and hide it.
-    return path.read_bytes().decode("utf-8", errors="replace") if path.is_file() else ""
-
-
-def _told(record: dict, journal: str) -> bool:
-    """Running ones are not in the journal yet."""
-    run_id = record["run_id"]
-    both = f"<!-- entry {run_id} " in journal and f"<!-- end {run_id} " in journal
-    return record["status"] == "running" or both or render.block(record) in journal
+        missing = pages.missing(list(_records()[0].values()))
+        if missing:
+            pages.add(journal_dir(), missing)
+        index.update()
+    return [record["run_id"] for record in missing]
 
 
 def _records() -> tuple[dict[str, dict], list[str]]:
@@ -122,7 +57,7 @@ def _records() -> tuple[dict[str, dict], list[str]]:
             found.append(f"{where} has no run.json: the run was killed before it began; delete the folder")
             continue
         try:
-            record = records[folder.name] = read_json(folder / "run.json")
+            record = records[folder.name] = store.read(folder / "run.json")
             events, torn = store.read_events(folder)
         except (ValueError, OSError) as error:
             found.append(f"{where}: {error}")
@@ -141,7 +76,7 @@ def _changed(where: str, record: dict, events: list[dict]) -> list[str]:
         again = metrics.replay(record, events)
     except (KeyError, ValueError, TypeError, IndexError, OverflowError) as error:
         return [f"{where}/events.jsonl does not fit together: {error!r}"]
-    names = [name for name in ("predictions", "metrics", "figures") if again[name] != record[name]]
+    names = [name for name in ("predictions", "metrics", "figures", "tables") if again.get(name) != record.get(name)]
     first = events[0] if events else {}
     names += [name for name in ("config", "seed") if first.get(name) != record[name]]
     names += ["trainings"] if again.get("trainings") != record.get("trainings") else []
@@ -149,57 +84,82 @@ def _changed(where: str, record: dict, events: list[dict]) -> list[str]:
         names.append("notes")
     last = events[-1] if events else {}
     if last.get("event") == "end":  # not there when the disk was full at the very end
-        names += [name for name in ("verdict", "decision") if last.get(name, record[name]) != record[name]]
+        names += [name for name in ("verdict", "decision", "entry") if name in last and last[name] != record.get(name)]
     return [f"{where}/run.json: its {name} are not those of its events.jsonl; restore both with git" for name in names]
 
 
-def _entries(records: dict[str, dict]) -> list[str]:
-    journal, found = _journal(), []
-    blocks = [(m[1], m[0]) for pattern in (_BLOCK, _LINE) for m in pattern.finditer(journal)]
-    for run_id, text in blocks:
+def _lines(records: dict[str, dict]) -> list[str]:
+    """Every closed run has its line in the open page, as its record renders, or stands in a closed page."""
+    lines = [(match[1], match[0]) for match in pages.LINE.finditer(pages.text_of(pages.page()))]
+    found = []
+    for run_id, text in lines:
         if run_id not in records:
-            found.append(f"journal.md has an entry for {run_id}, which has no record in journal/runs/")
-        elif records[run_id]["status"] != "running" and text != render.block(records[run_id]):
-            found.append(f"journal.md: the entry of {run_id} is not what its record renders to; `verify --mend`")
-    for run_id, times in Counter(run_id for run_id, _ in blocks).items():
+            found.append(f"journal.md has a line for {run_id}, which has no readable record in journal/runs/")
+        elif records[run_id]["status"] != "running" and text.rstrip("\n") + "\n" != render.line(records[run_id]):
+            found.append(f"journal.md: the line of {run_id} is not what its record renders to; restore it with git")
+    for run_id, times in Counter(run_id for run_id, _ in lines).items():
         if times > 1:
-            found.append(f"journal.md has {times} entries for {run_id}; delete all but one")
-    for run_id in (records.keys() & set(re.findall(r"<!-- (?:entry|end) (\S+)", journal))) - {i for i, _ in blocks}:
-        found.append(f"journal.md: the entry of {run_id} is torn, as by a merge of two branches; `verify --mend`")
-    for record in records.values():
-        if not _told(record, journal):
-            found.append(f"journal.md has no entry for {record['run_id']}; `verify --mend` appends it")
+            found.append(f"journal.md has {times} lines for {run_id}; delete all but one")
+    return found + [
+        f"no page tells of {record['run_id']}; `verify --mend` appends its line"
+        for record in pages.missing(list(records.values()))
+    ]
+
+
+def _pages() -> list[str]:
+    """Closed pages are what they were; the open one is not too long; the README is what they and the records say."""
+    found = []
+    for name, sealed in pages.sealed().items():
+        path = journal_dir() / name
+        if not path.is_file() or paths.sha256_file(path) != sealed:
+            found.append(f"journal/{name} is not the page that was closed; restore it with git")
+    if len(pages.text_of(pages.page()).encode()) > pages.LONG:
+        found.append(
+            f"journal.md is longer than {pages.LONG:,} bytes; `python -m helpers.journal close` begins another"
+        )
+    if pages.text_of(journal_dir() / "README.md") != (index.text() if any(journal_dir().glob("runs/*")) else ""):
+        found.append("journal/README.md is not what the records say; `python -m helpers.journal readme`")
+    return found
+
+
+def _entries(records: dict[str, dict]) -> list[str]:
+    """The long entries, by their hash: they are written once, and never rendered again."""
+    found = []
+    for run_id, record in records.items():
+        path = journal_dir() / "runs" / run_id / "entry.md"
+        if record.get("entry") and not (path.is_file() and paths.sha256_file(path)[:16] == record["entry"]):
+            found.append(f"journal/runs/{run_id}/entry.md is not the file that the run wrote; restore it with git")
     return found
 
 
 def _figures(records: dict[str, dict]) -> list[str]:
-    found = []
+    """What a record names is there and is what it was; what is there is named by a record."""
+    found, known = [], set()
     for run_id, record in records.items():
-        folder = journal_dir() / "runs" / run_id / "figures"
-        files = {path.name for path in folder.glob("*")}
-        for name, figure in record["figures"].items():
-            where = f"journal/runs/{run_id}/figures/{name}"
-            missing = [f"{name}.{kind}" for kind in ("png", "json") if f"{name}.{kind}" not in files]
-            found += [f"{where}: {file} is missing; restore it with git" for file in missing]
-            if not figure["alt"].strip():
-                found.append(f"{where} has no alt text")
-            for kind, key in (("png", "png"), ("json", "data")):
-                path = folder / f"{name}.{kind}"
-                if key in figure and path.is_file() and paths.sha256_file(path)[:16] != figure[key]:
-                    found.append(f"{where}.{kind} is not the file that the run wrote; restore it with git")
-        known = {f"{name}.{kind}" for name in record["figures"] for kind in ("png", "json")}
-        if record["status"] != "running":
-            found += [f"journal/runs/{run_id}/figures/{name} is not in the record" for name in sorted(files - known)]
-    return found
+        kept = journal_dir() / ("figures" if record["format"] > 3 else f"runs/{run_id}/figures")
+        named = [(f"{name}.{kind}", kind, figure.get(key), name) for name, figure in record["figures"].items()
+                 for kind, key in (("png", "png"), ("json", "data"))]  # fmt: skip
+        for own, kind, expected, name in named:
+            path = kept / (f"{expected}.{kind}" if record["format"] > 3 else own)
+            known.add(path)
+            if not path.is_file():
+                found.append(f"{paths.relative(path)} is missing, {name} of run {run_id}; restore it with git")
+            elif expected and paths.sha256_file(path)[:16] != expected:
+                found.append(f"{paths.relative(path)} is not the file that run {run_id} wrote; restore it with git")
+        known |= {kept / f"{m['file']}.items.json" for m in record["metrics"].values() if m.get("file")}
+        found += [f"run {run_id}: {n} has no alt text" for n, f in record["figures"].items() if not f["alt"].strip()]
+    running = any(record["status"] == "running" for record in records.values())
+    there = {path for pattern in ("figures/*", "runs/*/figures/*") for path in journal_dir().glob(pattern)}
+    return found + [f"{paths.relative(p)} is in no record; delete it" for p in sorted(there - known) if not running]
 
 
 def _images(records: dict[str, dict]) -> list[str]:
     """images/ holds each figure of the latest run that made it, and nothing else."""
-    latest = {f"{name}.png": run_id for run_id, record in sorted(records.items()) for name in record["figures"]}
+    latest = {f"{name}.png": (record, name) for _, record in sorted(records.items()) for name in record["figures"]}
     images = {path.name: path for path in images_dir().glob("*")}
     found = [f"images/{name} is in no record: nobody refers to it; delete it" for name in images.keys() - latest.keys()]
-    for name, run_id in latest.items():
-        own = journal_dir() / "runs" / run_id / "figures" / name
+    for name, (record, figure) in latest.items():
+        own, run_id = store.picture(record, figure), record["run_id"]
         if name not in images:
             found.append(f"images/{name} is missing; run {run_id} has it")
         elif own.is_file() and images[name].read_bytes() != own.read_bytes():
@@ -216,29 +176,29 @@ def _references() -> list[str]:
         if not record.is_file():
             found.append(f"reference.json: {key} is run {run_id}, which has no record")
             continue
-        record = read_json(record)
+        record = store.read(record)
         if record["status"] != "finished":
             found.append(f"reference.json: {key} is run {run_id}, which is {record['status']}")
-        found += _spread(key, record)
     return found
 
 
-def _spread(key: str, record: dict) -> list[str]:
-    """A reference that leaves something to chance needs to know how much; else a re-run gets no verdict."""
+def _spread(key: str, record: dict) -> str:
+    """Why the spread over seeds of a reference that leaves something to chance is of no use; "" when it is."""
     path = journal_dir() / "spread" / f"{key.replace('/', '-')}.json"
+    if record["seed"] is None:
+        return ""
     remedy = f"`make bench ARGS='spread {key[:2]} --profile {record['profile']}'` measures it"
     if not path.is_file():
-        needed = record["seed"] is not None and record["profile"] == readme.PROFILE
-        return [f"spread/{path.name} is not there, so a re-run gets no verdict; {remedy}"] if needed else []
+        return f"spread/{path.name} is not there, so a re-run gets no verdict; {remedy}"
     known = read_json(path)
     if not agreement.belongs(known, record):
-        return [f"spread/{path.name}: config or data is not the reference's; {remedy} again"]
+        return f"spread/{path.name}: config or data is not the reference's; {remedy} again"
     if len(known["seeds"]) < comparison.SEEDS:
-        return [f"spread/{path.name} has {len(known['seeds'])} seeds, {comparison.SEEDS} are needed; {remedy} again"]
+        return f"spread/{path.name} has {len(known['seeds'])} seeds, {comparison.SEEDS} are needed; {remedy} again"
+    if "rounding" not in known:
+        return f"spread/{path.name} does not know how far other processors lie off; {remedy} again"
     missing = [name for name, m in record["metrics"].items() if m["kind"] == "result" and name not in known["metrics"]]
-    if missing and record["profile"] == readme.PROFILE:
-        return [f"spread/{path.name} knows nothing of {', '.join(missing[:3])}; {remedy} again"]
-    return []
+    return f"spread/{path.name} knows nothing of {', '.join(missing[:3])}; {remedy} again" if missing else ""
 
 
 def _notebooks() -> list[str]:

@@ -2,10 +2,10 @@
 
 Runs a notebook with five seeds. How far rounding carries is taken from the journal's runs of the same recipe and seed
 on other processors; where there are fewer than two, the notebook is run again with fewer instruction sets and in the
-other number format. Each run has a workspace of its own below artifacts/spread/, with a copy of what the notebook needs; one
-that is there already and would come out the same is not run again, so an interrupted measurement goes on where it was.
-What came out is kept in journal/spread/<notebook>-<profile>.json: every value of every metric, mean and standard
-deviation of every plotted number, and the numerical tolerance of each. Re-running the notebook is judged by it
+other number format. Each run has a workspace of its own below artifacts/spread/, with a copy of what the notebook
+needs; one that is there already and would come out the same is not run again, so an interrupted measurement goes on
+where it was. What came out is kept in journal/spread/<notebook>-<profile>.json: every value of every metric, mean and
+standard deviation of every plotted number, and the numerical tolerance of each. Re-running the notebook is judged by it
 (helpers/journal/agreement.py).
 """
 

@@ -1,0 +1,182 @@
+"""journal/README.md, which every forge shows for the folder: what the records add up to, and where to read on.
+
+What we believe now, how each headline number came to be, what is open, the pages, and the headings of people's notes.
+Generated from records and pages alone; whoever opens the journal can tell in minutes what was tried and what came out.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import groupby, pairwise
+from pathlib import Path
+
+from .. import course
+from ..paths import journal_dir, write_atomic
+from . import changes, pages, render
+from . import record as store
+from .markdown import escape, number
+
+FAR = 2.0  # times: a prediction that missed by more is named
+NOTE = re.compile(r"^## (?!\d{4}-\d\d-\d\d · )(.+)$", re.MULTILINE)  # a heading that is no run's
+ELSE = re.compile(r"^(?:<!-- entry |## |- \*\*\d{4}-)", re.MULTILINE)  # where a note ends
+# A paragraph's bold beginning, and its first sentence; two, where the first is a few words.
+LEAD = re.compile(r"^\*\*([^*\n]+?)\.?\*\*[\s-]*(.{50}?.*?[.!?])(?=\s|$)", re.MULTILINE | re.DOTALL)
+OPEN = re.compile(r"\b(open|not done|not measured)\b", re.IGNORECASE)
+NEGATIVE = re.compile(r"\b(wrong|badly|given up|did not (come|help|work)|negative)\b", re.IGNORECASE)
+
+
+def update(journal: Path | None = None) -> None:
+    write_atomic((journal or journal_dir()) / "README.md", text(journal))
+
+
+def text(journal: Path | None = None) -> str:
+    """The page as records and pages have it now."""
+    journal = journal or journal_dir()
+    records, told = store.all_records(journal), _Pages(journal)
+    runs: dict[tuple, list[dict]] = {}
+    for record in records:
+        if record["status"] == "finished" and not record["notebook"].startswith("bench_spread"):
+            runs.setdefault((record["notebook"], record["profile"]), []).append(record)
+    order = [entry.name for entry in (*course.NOTEBOOKS, course.COURSE, course.TRAINING, *course.BENCHMARKS)]
+    keys = sorted((key for key in runs if key[0] in order), key=lambda key: (order.index(key[0]), key[1]))
+    standing = {key: store.reference(*key, journal) or runs[key][-1] for key in keys}
+    parts = [
+        "# What the journal says\n\n",
+        "Made by code from the records (`python -m helpers.journal` shows it in a terminal). "
+        "[journal.md](journal.md) has a line for every run, newest last.\n",
+        "\n## What we believe now\n\n",
+        *(_belief(key, standing[key], runs[key], told) for key in keys),
+        "\n## How each headline number came to be\n\n",
+        "Runs one after the other; *n* × stands for as many with the same value. Before each arrow's value, what moved "
+        "it.\n\n",
+        *filter(None, (_chains(key, runs[key], told) for key in keys)),
+        *_leads(told),
+        *_missed(keys, standing, told),
+        "\n## Pages\n\n",
+        *(f"- [{name}]({name}): {len(set(re.findall(_RUN, text)))} runs\n" for name, text in told.texts.items()),
+        *(["\n## Notes by people\n\n"] if told.notes else []),
+        *(f"- [{heading}]({where})\n" for heading, where, _ in told.notes),
+    ]
+    return "".join(parts)
+
+
+_RUN = re.compile(r"\d{8}T\d{9}Z-\w+-[0-9a-f]{4}")
+
+
+def anchor(heading: str) -> str:
+    """What a forge makes of a heading, for links to it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+class _Pages:
+    """Where things stand: the pages' texts, and people's notes in them."""
+
+    def __init__(self, journal: Path):
+        self.texts = pages.texts(journal)
+        self.notes = []  # heading, link, text up to the next run or heading
+        self._places: dict[str, list[tuple[int, str, str]]] = {}
+        for name, text in self.texts.items():
+            for match in NOTE.finditer(text):
+                body = ELSE.split(text[match.end() :], maxsplit=1)
+                where = f"{name}#{anchor(match[1])}"
+                self.notes.append((match[1].strip(), where, body[0]))
+                self._places.setdefault(name, []).append((match.start(), match[1].strip(), where))
+
+    def link(self, record: dict) -> str:
+        """A run's short id, linked to its long entry, wherever that stands."""
+        run_id = record["run_id"]
+        if record.get("entry"):
+            return f"[{render.short(run_id)}](runs/{run_id}/entry.md)"
+        heading = render.heading(record)
+        page = next((name for name, text in self.texts.items() if f"## {heading}\n" in text), None)
+        return f"[{render.short(run_id)}]({page}#{anchor(heading)})" if page else render.short(run_id)
+
+    def why(self, record: dict) -> str:
+        """The reason that was given, or the first note after the run."""
+        if record["reason"]:
+            return f"because {escape(record['reason']).rstrip('.')}"
+        for name, places in self._places.items():
+            at = self.texts[name].find(record["run_id"])
+            after = [(heading, where) for place, heading, where in places if place > at] if at >= 0 else []
+            if after:
+                return "see [{}]({})".format(*after[0])
+        return ""
+
+
+def _values(record: dict) -> dict[str, str]:
+    """The headline results as they are shown; times are nobody's belief."""
+    found = {name: record["metrics"].get(name) for name in course.notebook(record["notebook"]).headline}
+    return {name: number(m["final"]) for name, m in found.items() if m and m["kind"] == "result"}
+
+
+def _belief(key: tuple, record: dict, runs: list[dict], told: _Pages) -> str:
+    since = record
+    for earlier in reversed(runs):
+        if earlier["run_id"] <= record["run_id"]:
+            if _values(earlier) != _values(record):
+                break
+            since = earlier
+    again = sum(since["run_id"] <= run["run_id"] <= record["run_id"] for run in runs)
+    times = f", the same in {again} runs since {since['started'][:10]}" if again > 1 and _values(record) else ""
+    where = f"{key[0]}, {told.link(record)}, {record['started'][:10]}{times}"
+    return f"- **{escape(record['question'])}** {' '.join(record['verdict'].split())} ({where})\n"
+
+
+def _chains(key: tuple, runs: list[dict], told: _Pages) -> str:
+    lines = []
+    for name in course.notebook(key[0]).headline:
+        having = [run for run in runs if name in _values(run)]
+        groups = [list(group) for _, group in groupby(having, key=lambda run: _values(run)[name])]
+        if not groups:
+            continue
+        unit = having[-1]["metrics"][name]["unit"]
+        said = []
+        for before, group in pairwise([[], *groups]):
+            value = _values(group[0])[name] + (f" ({len(group)} ×)" if len(group) > 1 else "")
+            value = f"**{value}**" if group is groups[-1] else value
+            moved = f"→ {_moved(before[-1], group[0], told)}: " if before else ""
+            said.append(f"{moved}{value} {told.link(group[0])}")
+        lines.append(f"  - {escape(name.replace('_', ' '))}{f', {escape(unit)}' if unit else ''}: {' '.join(said)}\n")
+    return f"- {key[0]}\n{''.join(lines)}" if lines else ""
+
+
+def _moved(old: dict, new: dict, told: _Pages) -> str:
+    """What changed between two runs whose value differs, the likeliest cause first, and why."""
+    found = changes.between(old, new)
+    both = {name: [old["config"][name], new["config"][name]] for name in old["config"].keys() & new["config"].keys()}
+    config = {name: both[name] for name in new["config"] if name in both and both[name][0] != both[name][1]}
+    cells = new.get("cells_hash") != old.get("cells_hash")
+    causes = [changes.describe({name: pair}) for name, pair in [*config.items()][:2]]
+    causes += ["other data"] * ("data" in found) + ["another processor"] * ("processor" in found)
+    causes += ["other cells"] * (cells and not causes) + ["other code"] * (not causes and not cells and "code" in found)
+    reason = told.why(new) if config or "data" in found or cells else ""
+    return escape(", ".join(causes) or "nothing that was recorded") + (f" ({reason})" if reason else "")
+
+
+def _leads(told: _Pages) -> list[str]:
+    """The first sentence of what people's notes say is open, or went wrong."""
+    parts = []
+    for title, wanted in (("Open questions", OPEN), ("What did not work, or was predicted badly", NEGATIVE)):
+        found = [
+            f"- {' '.join(sentence.split())} ([{heading}: {lead.strip()}]({where}))\n"
+            for heading, where, body in told.notes
+            for lead, sentence in LEAD.findall(body)
+            if wanted.search(lead)
+        ]
+        parts += [f"\n## {title}\n\n", *found] if found else []
+    return parts
+
+
+def _missed(keys: list[tuple], standing: dict, told: _Pages) -> list[str]:
+    rows = []
+    for key in keys:
+        for name, p in standing[key]["predictions"].items():
+            both = p["predicted"], p["measured"]
+            if p["kind"] != "result" or not all(isinstance(value, (int, float)) and value > 0 for value in both):
+                continue
+            if max(both) / min(both) > FAR:
+                rows.append(
+                    f"- {key[0]}: {escape(name.replace('_', ' '))} was predicted as {number(both[0])} "
+                    f"{escape(p['unit'])} and is {number(both[1])} ({told.link(standing[key])})\n"
+                )
+    return ["\n## Predictions that missed by more than a factor of two\n\n", *rows] if rows else []
