@@ -50,7 +50,7 @@ def train(run, n=200, shape="falling", stop=None, **options):
 
 
 def status_of(run):
-    return progress.status(run.record, run.progress)
+    return reports.standing(run.record, run.progress)
 
 
 # -- events ----------------------------------------------------------------------------------------------------------
@@ -173,11 +173,11 @@ def test_status_follows_a_training_from_start_to_end(run, capsys):
             time.sleep(0.01)
             watch.step(step, 6 - step / 50, gradient_norm=2.0)
         t = status_of(run)["training"]
-        assert (t["state"], t["step"], t["percent"]) == ("training", 60, 60)
+        assert (t["status"], t["step"], t["percent"]) == ("running", 60, 60)
         assert t["loss"]["start"] == 5.98 and t["loss"]["best"] == t["loss"]["now"] and t["loss"]["best_step"] == 60
         assert t["loss"]["now"] == pytest.approx(np.mean([6 - s / 50 for s in range(41, 61)]))
         assert 40 * 0.01 <= t["seconds_left"][0] <= t["seconds_left"][1] < 40
-        assert t["values"] == {"gradient_norm": 2.0}
+        assert {row["name"]: row["now"] for row in t["rows"]}["gradient_norm"] == 2.0
         assert (t["trend"]["verdict"], t["trend_at"]) == ("falling", 50)
         run.status()
         assert "Elapsed" in capsys.readouterr().out
@@ -404,7 +404,7 @@ def test_silence_is_told_although_the_monitor_goes_on(run):
     found = begun(10)
     found.take(step_event(1))
     found.take({"event": "sample", "seconds": 300.0, "values": {"memory_mb": 100.0}})
-    said = progress.status(run.record, found, silent=2.0)
+    said = reports.standing(run.record, found, silent=2.0)
     assert said["silent_seconds"] == 302.0
     assert "Nothing has been heard for 5 min 2 s" in reports.status(said)
 
@@ -438,7 +438,7 @@ def test_a_loss_that_is_no_number_ends_the_training_as_diverged(run, workspace):
         for step in range(1, 101):
             watch.step(step, math.nan if step == 31 else 5.0)
     t = status_of(run)["training"]
-    assert (t["state"], t["step"], t["seconds_left"]) == ("diverged", 31, None)
+    assert (t["status"], t["step"], t["seconds_left"]) == ("diverged", 31, None)
     assert "the loss or its gradient is no longer a number" in reports.report(
         run.record, run.progress.training.reports[-1]
     )
@@ -457,7 +457,7 @@ def test_an_interrupted_and_a_failed_training_are_recorded_too(run, error, statu
     found = run.record["trainings"][0]
     assert (found["status"], found["step"]) == (status, 60)
     assert [r["percent"] for r in found["reports"]] == [25, 50, 60]
-    assert status_of(run)["training"]["state"] == status
+    assert status_of(run)["training"]["status"] == status
 
 
 def test_what_only_shows_a_training_cannot_end_it(run, monkeypatch):
@@ -533,7 +533,7 @@ def test_a_resumed_run_counts_only_its_own_steps(run, workspace, capsys):
         second.events(1)
         assert "training resumes after step 60 of 100" in capsys.readouterr().out
         t = status_of(second)["training"]
-        assert (t["step"], t["percent"], t["resumed_after"]) == (60, 60, 60)
+        assert (t["step"], t["percent"], t["first"]) == (60, 60, 60)
         for step in range(61, 66):
             watch.step(step, 5.0)
         assert status_of(second)["training"]["seconds_left"] is None  # five steps of its own, three of them to warm up
@@ -656,7 +656,7 @@ def test_status_and_report_can_be_followed_too(training):
     training(0)
     told = [watcher.communicate(timeout=120)[0] for watcher in watchers]
     last = json.loads(told[0].splitlines()[-1])
-    assert (last["state"], last["training"]["state"], last["training"]["percent"]) == ("finished", "finished", 100)
+    assert (last["state"], last["training"]["status"], last["training"]["percent"]) == ("finished", "finished", 100)
     assert [f"Midterm report, {mark} %" in told[1] for mark in (25, 50, 75)] == [True] * 3
     assert "Final report" in told[1]
 

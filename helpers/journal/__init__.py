@@ -156,7 +156,7 @@ def figure_data(record: dict, name: str) -> dict:
 
 
 def predicted_seconds(notebook: str, profile: str) -> float | None:
-    """How long `notebook` should take here: the median of its latest runs on this machine, else what the reference took.
+    """How long `notebook` should take here: the median of its latest runs on this machine, else what its reference did.
 
     The runner's seconds, kernel start and exercises included, are in the records of whole courses; a run's own end with
     its last cell. A reference of another machine is scaled by what both measured. None when there is neither.

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 
-from . import metrics, progress, schema
+from . import metrics, progress, reports, schema
 from . import record as store
 from .provenance import alive
 
@@ -71,7 +71,7 @@ class Tail:
         silent = None
         if self.alive:
             silent = max(0.0, time.time() - (self.folder / "events.jsonl").stat().st_mtime)
-        return progress.status(self.record, self.progress, alive=self.alive, silent=silent)
+        return reports.standing(self.record, self.progress, alive=self.alive, silent=silent)
 
     def successor(self) -> dict | None:
         """The run that goes on with this one or was started in its place: the next of its notebook and profile."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 
-from .progress import MARKS, Training, status
+from . import reports
+from .progress import MARKS, Training
 
 PAUSE = 0.5  # seconds between two drawings, at least
 SHARE = 0.02  # of the training's time, at most: the slower the drawing, the rarer
@@ -31,9 +32,7 @@ class Live:
         before = time.perf_counter()
         if before < self._next or not run.progress.training.losses:
             return
-        from .reports import one_line
-
-        line = one_line(status(run.record, run.progress))
+        line = reports.one_line(reports.standing(run.record, run.progress))
         if self._shell is not None:
             self._draw(run.progress.training, line)
         elif sys.stderr.isatty():

@@ -10,7 +10,6 @@ import statistics
 from collections import deque
 
 from .markdown import clean, number
-from .record import plain
 
 KEPT = 200  # events for people; more of them are in the file
 WARM = 3  # first steps of a process: they pay for compilation and caches, and say nothing about the rest
@@ -185,65 +184,6 @@ def add_up(events: list[dict], keep: int | None = KEPT) -> Progress:
     return progress
 
 
-def status(record: dict, progress: Progress, *, alive: bool = True, silent: float | None = None) -> dict:
-    """Where a run stands.
-
-    Args:
-        record: with its metrics up to date.
-        alive: whether the process of a running run is there; if not, it was killed.
-        silent: seconds since its file was written last.
-    """
-    state = record["status"]
-    if state == "running" and not alive:
-        state = "killed"
-    found = {
-        "run_id": record["run_id"],
-        "notebook": record["notebook"],
-        "profile": record["profile"],
-        "state": state,
-        "silent_seconds": None if silent is None else round(silent + progress.seconds - progress.heard, 1),
-        "memory_mb": progress.samples[-1].get("memory_mb") if progress.samples else None,
-        "gpu_memory_mb": progress.samples[-1].get("gpu_memory_mb") if progress.samples else None,
-        "metrics": {
-            name: {key: m[key] for key in ("start", "best", "best_step", "final", "unit")}
-            for name, m in record["metrics"].items()
-            if m["count"] > 1 and m["kind"] == "result"
-        },
-        "training": None,
-    }
-    t = progress.training
-    if t is None:
-        return plain(found)
-    left = t.seconds_left() if state == "running" else None
-    running = state if state != "running" else "training"
-    found["training"] = {
-        "name": t.name,
-        "state": t.end["status"] if t.end else running,
-        "why": t.end["why"] if t.end else "",
-        "step": t.step,
-        "total": t.total,
-        "resumed_after": t.first or None,
-        "percent": t.percent,
-        "elapsed_seconds": round((t.last if t.end or state != "running" else progress.seconds) - t.begin["seconds"], 1),
-        "seconds_left": None if left is None else [round(value, 1) for value in left],
-        "seconds": t.seconds(),
-        "remaining": {} if t.end else t.rest,
-        "unit": t.unit,
-        "loss": {
-            "start": t.losses[0] if t.losses else None,
-            "now": t.recent_loss(),
-            "of_steps": min(SMOOTH, len(t.losses)),
-            "best": t.best and t.best[0],
-            "best_step": t.best and t.best[1],
-        },
-        "evaluations": evaluations(t),
-        "values": {name: numbers[-1] for name, numbers in t.values.items()},
-        "trend": t.reports[-1]["trend"] if t.reports else None,
-        "trend_at": t.reports[-1]["percent"] if t.reports else None,
-    }
-    return plain(found)
-
-
 def summary(progress: Progress) -> list[dict]:
     """What the record keeps of its trainings; made from the events alone, so that it can be made again."""
     return [
@@ -256,16 +196,6 @@ def summary(progress: Progress) -> list[dict]:
         }
         for t in progress.trainings
     ]
-
-
-def evaluations(t: Training) -> dict:
-    """Each evaluated metric: first value and latest, with the step of the latest."""
-    found: dict = {}
-    for step, metrics in t.evaluations:
-        for name, value in metrics.items():
-            found.setdefault(name, {"start": value})
-            found[name] |= {"now": value, "step": step}
-    return found
 
 
 def _chunks(times: list[float]) -> list[float]:

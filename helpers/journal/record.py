@@ -280,39 +280,6 @@ def append(path: Path, text: str) -> None:
             ) from error
 
 
-class Events:
-    """The append-only log of one run. What cannot be written is kept in memory and goes out with the next event."""
-
-    def __init__(self, folder: Path):
-        # Unbuffered: a line is with the operating system when `write` returns, whatever happens to this process.
-        self._file = open(folder / "events.jsonl", "ab", buffering=0)  # noqa: SIM115 (open as long as the run)
-        self._start = time.perf_counter()
-        self.pending = b""
-
-    def seconds(self) -> float:
-        """Since the run began."""
-        return round(time.perf_counter() - self._start, 3)
-
-    def write(self, event: str, **facts) -> float:
-        """Write `facts`, which are plain; returns its seconds.
-
-        Raises:
-            OSError: the disk takes no more; the event is kept for later.
-        """
-        seconds = self.seconds()
-        line = json.dumps({"seconds": seconds, "event": event, **facts}, ensure_ascii=False)
-        self.pending += line.encode("utf-8") + b"\n"
-        self.flush()
-        return seconds
-
-    def flush(self) -> None:
-        while self.pending:
-            self.pending = self.pending[self._file.write(self.pending) :]
-
-    def close(self) -> None:
-        self._file.close()
-
-
 def read_events(folder: Path) -> tuple[list[dict], str]:
     """(events, torn last line): a process that is killed may leave half a line; it is returned, "" when there is none.
 

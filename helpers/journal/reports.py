@@ -9,25 +9,34 @@ from collections.abc import Sequence
 
 from . import changes
 from .markdown import escape, number, table
-from .progress import SMOOTH, Training, evaluations, fixed
+from .progress import SMOOTH, Progress, Training, fixed
+from .record import plain
 
 LATEST = f"training loss (mean of {SMOOTH})"
 
 
-def facts(record: dict, training: Training, trend: dict | None) -> dict:
-    """A report on `training` as it stands; `trend` is that of its losses so far."""
+def snapshot(record: dict, training: Training, trend: dict | None) -> dict:
+    """Where `training` stands: what a report, a status and the live chart are all made of.
+
+    Args:
+        trend: of its losses so far; None when it was not looked at.
+    """
     t, left, seconds = training, training.seconds_left(), training.seconds()
-    loss = {"start": t.losses[0] if t.losses else None, "now": t.recent_loss(), "best": t.best and t.best[0]}
+    best, best_step = t.best or (None, None)
+    loss = {"start": t.losses[0] if t.losses else None, "now": t.recent_loss(), "best": best, "best_step": best_step}
     if len(t.losses) >= 2 * SMOOTH:  # like with like: one batch is too lucky or unlucky
         loss["first"] = sum(t.losses[:SMOOTH]) / SMOOTH
-    rows = [_row(LATEST, t.unit, loss["start"], loss["now"], t, "loss", record)]
-    for name, known in evaluations(t).items():
-        unit = record["metrics"].get(name, {}).get("unit", "")
-        rows.append(_row(name, unit, known["start"], known["now"], t, name, record))
+    rows = [_row(LATEST, t.unit, loss["start"], loss["now"], t, "loss", record, best, best_step)]
+    for name in {name: None for _, metrics in t.evaluations for name in metrics}:
+        values = [metrics[name] for _, metrics in t.evaluations if name in metrics]
+        known = record["metrics"].get(name, {"unit": "", "best": None, "best_step": None})
+        best = known["best"], known["best_step"]
+        rows.append(_row(name, known["unit"], values[0], values[-1], t, name, record, *best))
     rows += [_row(name, "", values[0], values[-1], t, name, record) for name, values in t.values.items()]
     if "seconds" in t.begin["predicted"].values() and not t.first:  # of a resumed training, only a part is known
         rows.append(_row("seconds of steps", "s", None, seconds["steps"], t, "seconds", record))
     return {
+        "name": t.name,
         "percent": t.percent,
         "step": t.step,
         "total": t.total,
@@ -46,15 +55,41 @@ def facts(record: dict, training: Training, trend: dict | None) -> dict:
     }
 
 
-def _row(name: str, unit: str, start, now, t: Training, key: str, record: dict) -> dict:
+def standing(record: dict, progress: Progress, *, alive: bool = True, silent: float | None = None) -> dict:
+    """Where a run stands, with the snapshot of its training.
+
+    Args:
+        record: with its metrics up to date.
+        alive: whether the process of a running run is there; if not, it was killed.
+        silent: seconds since its file was written last.
+    """
+    state = record["status"] if record["status"] != "running" or alive else "killed"
+    t, sample = progress.training, progress.samples[-1] if progress.samples else {}
+    found = {
+        **{name: record[name] for name in ("run_id", "notebook", "profile")},
+        "state": state,
+        "silent_seconds": None if silent is None else round(silent + progress.seconds - progress.heard, 1),
+        **{name: sample.get(name) for name in ("memory_mb", "gpu_memory_mb")},
+        "training": None,
+    }
+    if t is not None:
+        told = t.reports[-1] if t.reports else {"trend": None, "percent": None}
+        until = t.last if t.end or state != "running" else progress.seconds
+        found["training"] = snapshot(record, t, told["trend"]) | {
+            "trend_at": told["percent"] if told["trend"] else None,
+            "elapsed_seconds": round(until - t.begin["seconds"], 1),
+        }
+        if not t.end and state != "running":
+            found["training"] |= {"status": state, "seconds_left": None}
+    return plain(found)
+
+
+def _row(name: str, unit: str, start, now, t: Training, key: str, record: dict, best=None, best_step=None) -> dict:
     """`key` is what a prediction may have been tied to by `predicted={"val_loss_all": "val_loss"}`."""
     tied = [p for p, source in t.begin["predicted"].items() if source == key and p in record["predictions"]]
-    found = {"name": name, "unit": unit, "start": start, "now": now, "predicted": None}
-    if tied:
-        found |= {"predicted": record["predictions"][tied[0]]["predicted"], "prediction": tied[0]}
-    if key == "seconds":
-        found["kind"] = "timing"
-    return found
+    found = {"name": name, "unit": unit, "start": start, "now": now, "best": best, "best_step": best_step}
+    found["predicted"] = record["predictions"][tied[0]]["predicted"] if tied else None
+    return found | ({"prediction": tied[0]} if tied else {}) | ({"kind": "timing"} if key == "seconds" else {})
 
 
 def _awaited(record: dict, t: Training) -> dict:
@@ -192,7 +227,7 @@ def status(found: dict, times: bool = True) -> str:
     """A status as Markdown; what is not known is not there.
 
     Args:
-        found: from :func:`.progress.status`.
+        found: from :func:`standing`.
         times: leave out what belongs to the clock and the machine with False.
     """
     t = found["training"]
@@ -203,36 +238,26 @@ def status(found: dict, times: bool = True) -> str:
     if t is None:
         return text + "No training yet.\n"
     where = f"step {number(t['step'])} of {number(t['total'])}"
-    state = "is running" if t["state"] == "training" else _ended(t["state"], t["step"], t["total"])
+    state = "is running" if t["status"] == "running" else _ended(t["status"], t["step"], t["total"])
     text += f"{title(t['name'])} {state}, {t['percent']} %: {where}."
-    if t["resumed_after"]:
-        text += f" Resumed after step {number(t['resumed_after'])}."
-    if t["why"]:
-        text += f" {escape(t['why']).rstrip('.')}."
+    text += f" Resumed after step {number(t['first'])}." if t["first"] else ""
+    text += f" {escape(t['why']).rstrip('.')}." if t["why"] else ""
     if times:
         text += f" Elapsed {clock(t['elapsed_seconds'])}"
         text += f", left {_clocks(t['seconds_left'])}." if t["seconds_left"] else "."
         if (found["silent_seconds"] or 0) > 60:
             text += f" Nothing has been heard for {clock(found['silent_seconds'])}."
     rows = []
-    loss, best = t["loss"], None
-    if loss["best"] is not None:
-        best = f"{number(loss['best'])} (step {number(loss['best_step'])})"
-    if loss["now"] is not None:
-        name = f"{LATEST}, {t['unit']}"
-        rows.append([name, number(loss["start"]), number(loss["now"]), best])
-    for name, known in t["evaluations"].items():
-        m = found["metrics"].get(name)
-        best = None
-        if m and m["best"] is not None:
-            best = number(m["best"]) + (f" (step {number(m['best_step'])})" if m["best_step"] is not None else "")
-        unit = f", {m['unit']}" if m and m["unit"] else ""
-        rows.append([f"{name.replace('_', ' ')}{unit}", number(known["start"]), number(known["now"]), best])
-    rows += [[name.replace("_", " "), "", number(value), None] for name, value in t["values"].items()]
-    if times and found["memory_mb"]:
-        rows.append(["memory of the process, MB", "", number(round(found["memory_mb"])), None])
-    if times and found["gpu_memory_mb"]:
-        rows.append(["memory of the GPU, MB", "", number(round(found["gpu_memory_mb"])), None])
+    for row in t["rows"]:
+        if row["now"] is None or "kind" in row:
+            continue
+        best = "" if row["best"] is None else number(row["best"])
+        best += f" (step {number(row['best_step'])})" if best and row["best_step"] is not None else ""
+        name = row["name"].replace("_", " ") + (f", {row['unit']}" if row["unit"] else "")
+        rows.append([name, number(row["start"]), number(row["now"]), best])
+    for what, where in (("process", "memory_mb"), ("GPU", "gpu_memory_mb")):
+        if times and found[where]:
+            rows.append([f"memory of the {what}, MB", "", number(round(found[where])), None])
     text += f"\n\n{table(rows, ['', 'start', 'now', 'best'])}" if rows else "\n"
     if t["trend"]:
         text += f"\nAt {t['trend_at']} %. {trend(t['trend'], t['unit'])}\n"
@@ -249,7 +274,7 @@ def one_line(found: dict) -> str:
         text += f" · loss {fixed(t['loss']['now'])}"
     if t["seconds_left"]:
         text += f" · {_clocks(t['seconds_left'])} left"
-    return text + (f" · {t['state']}" if t["state"] != "training" else "")
+    return text + (f" · {t['status']}" if t["status"] != "running" else "")
 
 
 def clock(seconds: float) -> str:

@@ -208,7 +208,7 @@ class Run:
 
     def status(self) -> None:
         """Show where the training stands; times only as long as it runs, as they are of no use afterwards."""
-        found = progress.status(self.record, self.progress)
+        found = reports.standing(self.record, self.progress)
         say.show_markdown(reports.status(found, times=self._training()))
 
     def report(self) -> None:

@@ -177,7 +177,7 @@ class Watch:
 
         t = self._training
         found = self._safely("trend", trend.trend, t.losses, t.steps) if t.losses else None
-        facts = self._safely("report", reports.facts, self._run.record, t, found and found.as_dict())
+        facts = self._safely("report", reports.snapshot, self._run.record, t, found and found.as_dict())
         if facts is not None:
             self._tell("report", report=plain(facts))
             self._run._keep_trainings()
