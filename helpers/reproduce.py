@@ -44,10 +44,10 @@ def verdict(name: str, record: dict, reference: dict | None) -> tuple[bool, str]
     """
     if name not in record["figures"]:
         return False, f"{name}: this run did not make it"
-    here = paths.shown(store.folder_of(record) / "figures" / f"{name}.png")
+    here = paths.shown(store.picture(record, name))
     if reference is None or name not in reference["figures"]:
         return False, f"{name}: nothing to compare with, no reference run has this figure\nnow: {here}"
-    there = paths.shown(store.folder_of(reference) / "figures" / f"{name}.png")
+    there = paths.shown(store.picture(reference, name))
     pictures = f"reference: {there}\nnow:       {here}"
     if record["figures"][name]["kind"] == "timing":
         return True, f"{name}: shows measured times, which belong to the machine and are not judged\n{pictures}"

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from helpers import course, journal, plots
-from helpers.journal import JournalError, metrics, render
+from helpers.journal import JournalError, index, metrics, render, verify
 from helpers.journal import record as store
 from helpers.paths import ROOT, read_json
 
@@ -284,6 +284,87 @@ def test_the_arrays_of_a_figure_are_those_it_was_given(workspace):
     run.figure("03_x", small_figure(), data={"loss": np.array([3.0, 2.0]), "rows": [[1, 2], [3]]}, alt="something")
     run.finish(verdict="drawn")
     assert journal.figure_data(run.record, "03_x") == {"loss": [3.0, 2.0], "rows": [[1, 2], [3]]}
+
+
+def test_arms_stand_in_one_table_instead_of_a_row_for_each_metric(workspace):
+    run = journal.start("bench_levers")
+    for arm, worth in (("Muon", 1.27), ("RoPE", 1.39)):
+        run.log(**{f"worth_{arm}": worth, f"worth_{arm}_low": worth - 0.1}, unit="times")
+    run.log(alone=1.0, unit="s")
+    with pytest.raises(JournalError, match="none of its metrics"):
+        run.table("Nothing", ["x"], {"a": "nothing_{}"})
+    run.table("Parts", ["Muon", "RoPE", "another"], {"worth": "worth_{}", "from": "worth_{}_low"})
+    run.finish(verdict="done")
+    text = (run.folder / "entry.md").read_text("utf-8")
+    assert "**Parts**" in text and "|  | worth, times | from, times |" in text
+    assert "| Muon | 1.27 | 1.17 |" in text and "| another |  |  |" in text
+    assert "worth\\_Muon" not in text and "| alone, s | 1 |" in text
+    assert verify.problems() == []
+
+
+def test_steps_and_samples_of_a_closed_run_are_arrays_and_come_back_as_they_were(workspace):
+    run = journal.start("03_gpt", seed=1)
+    with run.watch(300, unit="nats/token", eval_every=100) as watch:
+        for step in range(1, 301):
+            more = {"learning_rate": 1e-3} if step > 100 else {}
+            watch.step(step, 5 - step / 100, gradient_norm=0.1 * step, **more)
+            if step % 100 == 0:
+                run.log(step=step, val_loss=4.0, unit="nats/token")
+                watch.evaluation(step, val_loss=4.0)
+    before, _ = store.read_events(run.folder)
+    size = (run.folder / "events.jsonl").stat().st_size
+    run.finish(verdict="done")
+    after, _ = store.read_events(run.folder)
+    assert after[: len(before)] == before and after[-1]["event"] == "end"
+    lines = (run.folder / "events.jsonl").read_text("utf-8")
+    assert '"event": "step"' not in lines and '"event": "evaluation"' in lines
+    packed = sum((run.folder / name).stat().st_size for name in ("events.jsonl", "series.json"))
+    assert packed < size / 2
+    # A process that died between the two files left whole events and series nobody asks for.
+    (run.folder / "events.jsonl").write_text("".join(json.dumps(event) + "\n" for event in after), "utf-8")
+    assert store.read_events(run.folder)[0] == after
+    store.pack(run.folder)
+    assert store.read_events(run.folder)[0] == after and verify.problems() == []
+
+
+def test_a_picture_is_small_and_looks_the_same():
+    import io
+
+    from PIL import Image
+
+    fig = small_figure()
+    whole, small = plots.png(fig, small=False), plots.png(fig)
+    assert len(small) < 0.6 * len(whole)
+    images = [np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), int) for data in (whole, small)]
+    assert abs(images[0] - images[1]).max() <= plots.UNSEEN
+    # Where a palette would show, there is none: many colours, none of them near another.
+    fig, ax = plots.figure()
+    plots.picture(ax, np.random.default_rng(0).random((200, 200, 3)))
+    assert Image.open(io.BytesIO(plots.png(fig))).mode == "RGB"
+
+
+def test_the_readme_of_the_journal_tells_what_moved_a_number(workspace):
+    def tokenizer(vocab_size, value, **more):
+        run = journal.start("02_tokenizer", config={"vocab_size": vocab_size}, data_hash="d", **more)
+        run.predict("bytes_per_token_all", 1.0, unit="bytes/token")
+        run.log(bytes_per_token_all=value, unit="bytes/token")
+        run.finish(verdict="{bytes_per_token_all} | bytes.")
+        return run.record["run_id"]
+
+    first = tokenizer(4096, 3.003)
+    tokenizer(4096, 3.003)
+    last = tokenizer(2048, 2.682, changed_from=first, reason="smaller is better at this compute")
+    store.set_reference("02_tokenizer", "smoke", last)
+    index.update()
+    text = (workspace / "journal" / "README.md").read_text("utf-8")
+    moved = "vocab\\_size 4096 → 2048 (because smaller is better at this compute)"
+    assert f"3.003 (2 ×) [{first[-4:]}](runs/{first}/entry.md) → {moved}" in text
+        f"3.003 (2 ×) [{first[-4:]}](runs/{first}/entry.md) → vocab\\_size 4096 → 2048 (because smaller is better"
+        in text
+    )
+    assert f"**2.682** [{last[-4:]}]" in text and "2.682 | bytes." in text
+    assert "was predicted as 1 bytes/token and is 2.682" in text
+    assert verify.problems() == []
 
 
 def test_a_folded_table_is_still_a_table(capsys):

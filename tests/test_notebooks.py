@@ -132,7 +132,7 @@ def test_every_notebook_runs_in_the_smoke_profile(course_run):
     assert [(r["notebook"], r["status"]) for r in entries] == [(n, "finished") for n in [*COMMITTED, "course"]]
     journal = (workspace / "journal" / "journal.md").read_text("utf-8")
     for record in entries:
-        assert f"<!-- entry {record['run_id']}" in journal
+        assert journal.count(f"](runs/{record['run_id']}/entry.md)") == 1
         for figure in record["figures"]:
             assert (workspace / "images" / f"{figure}.png").is_file()
     for name in COMMITTED:
@@ -164,13 +164,10 @@ def test_the_same_notebook_again_is_identical(after_course, reference):
     assert "02_tokenizer: unchanged" in told and "03_loss: identical" in told
     record = store.latest("03_gpt", "smoke")
     assert record["run_id"] != reference["run_id"]
-    for run_id in (record["run_id"], reference["run_id"]):
-        assert f"{run_id}/figures/03_loss.png" in told
+    assert f"journal/figures/{record['figures']['03_loss']['png']}.png" in told
     assert record["agreement"]["verdict"] == "identical"
-    assert (after_course / "images" / "03_loss.png").read_bytes() == (
-        after_course / "journal" / "runs" / reference["run_id"] / "figures" / "03_loss.png"
-    ).read_bytes()
-    assert f"identical to {reference['run_id']}" in (after_course / "journal" / "journal.md").read_text("utf-8")
+    assert (after_course / "images" / "03_loss.png").read_bytes() == store.picture(reference, "03_loss").read_bytes()
+    assert f"identical to {reference['run_id'][-4:]} in all" in render.line(record)
 
 
 def test_another_seed_agrees(after_course, reference):
@@ -179,7 +176,7 @@ def test_another_seed_agrees(after_course, reference):
     record = again(after_course, SEED="4")
     assert record["seed"] == 4 and 4 not in store.spread("03_gpt", "smoke")["seeds"]
     assert record["metrics"]["val_loss"]["final"] != reference["metrics"]["val_loss"]["final"]
-    assert record["agreement"]["verdict"] == "agrees", render.agreement(record["agreement"])
+    assert record["agreement"]["verdict"] == "agrees", render.results(record)
     assert record["agreement"]["seeds"] == len(store.spread("03_gpt", "smoke")["seeds"]) >= 5
 
 
@@ -192,9 +189,9 @@ def test_three_times_the_learning_rate_differs(after_course, reference, monkeypa
     assert changed != source
     record = run_changed(changed, tmp_path, monkeypatch)
     found = record["agreement"]
-    assert found["verdict"] == "differs", render.agreement(found)
+    assert found["verdict"] == "differs", render.results(record)
     assert "notebook cells" in found["since"]["code"][1]
-    assert f"Differs from {reference['run_id']}" in (after_course / "journal" / "journal.md").read_text("utf-8")
+    assert f"Against {reference['run_id'][-4:]}: differs" in render.line(record)
 
 
 def test_other_data_cannot_be_compared(after_course, reference, tmp_path):
@@ -256,5 +253,5 @@ def test_a_kill_in_the_middle_leaves_an_abandoned_entry_and_the_next_run_is_righ
     assert abandoned["status"] == "abandoned" and abandoned["metrics"]["train_loss"]["count"] >= 2
     assert (record["status"], record["agreement"]["verdict"]) == ("finished", "identical")
     text = (after_course / "journal" / "journal.md").read_text("utf-8")
-    assert f"<!-- entry {abandoned['run_id']}" in text
+    assert f"](runs/{abandoned['run_id']}/entry.md)** (smoke): **abandoned**" in text
     assert verify.problems() == []

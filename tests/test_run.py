@@ -250,8 +250,8 @@ def test_a_figure_that_is_not_the_same_is_told_with_both_pictures(workspace, cap
     assert run.main(["--reproduce", "images/03_x.png"]) == 1
     told = capsys.readouterr().out
     assert "03_x: cannot compare, its spread over seeds was not measured" in told
-    for run_id in (reference, store.latest("03_gpt", "smoke")["run_id"]):
-        assert f"journal/runs/{run_id}/figures/03_x.png" in told
+    for record in (store.find(reference), store.latest("03_gpt", "smoke")):
+        assert f"journal/figures/{record['figures']['03_x']['png']}.png" in told
 
 
 def test_time_left_is_told_only_when_known():

@@ -15,7 +15,7 @@ import warnings
 
 from . import follow, progress, render
 from . import record as store
-from .markdown import escape, table
+from .markdown import clean, escape
 
 WIDTH = 80  # columns, where the output is not a terminal
 
@@ -83,29 +83,29 @@ def _page(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    rows = [
-        {
-            **{key: r[key] for key in ("run_id", "notebook", "profile", "status", "started", "seed", "seconds")},
-            "agreement": _agreement(r),
-        }
-        for r in store.all_records()
-    ]
-    short = {"cannot compare": "no verdict"}  # it has to fit 80 columns
-    cells = [
-        [r["run_id"][-4:], r["started"][5:16].replace("T", " "), r["notebook"], r["profile"], r["status"],
-         short.get(r["agreement"], r["agreement"])]
-        for r in rows
-    ]  # fmt: skip
-    _print(options, rows, table(cells, ["run", "started", "notebook", "profile", "status", "reference"]))
+    known: dict = {}
+    rows = []
+    for r in store.all_records():
+        key = r["notebook"], r["profile"]
+        if key not in known:
+            known[key] = (store.reference(*key) or {"run_id": None})["run_id"]
+        found = r.get("agreement")
+        said = (
+            "reference" if known[key] == r["run_id"] else found and (found["verdict"] if found["of"] else "times only")
+        )
+        facts = {name: r[name] for name in ("run_id", "notebook", "profile", "status", "started", "seed", "seconds")}
+        rows.append({**facts, "agreement": said})
+    if options.json:
+        _print(options, rows, "")
+        return 0
+    cells = [("run", "started", "notebook", "profile", "status", "reference")]
+    for r in rows:
+        said = "no verdict" if r["agreement"] == "cannot compare" else r["agreement"] or ""
+        started = r["started"][5:16].replace("T", " ")
+        cells.append((r["run_id"][-4:], started, clean(r["notebook"]), clean(r["profile"]), r["status"], said))
+    for row in cells:  # it has to fit 80 columns
+        print("{:5} {:12} {:23} {:8} {:12} {}".format(*row).rstrip())
     return 0
-
-
-def _agreement(record: dict) -> str | None:
-    reference = store.reference(record["notebook"], record["profile"])
-    if reference and reference["run_id"] == record["run_id"]:
-        return "reference"
-    found = record.get("agreement")
-    return found and (found["verdict"] if found["of"] else "times only")
 
 
 def _following(options: argparse.Namespace, keep: int = progress.KEPT):

@@ -50,7 +50,7 @@ def texts(journal: Path | None = None) -> dict[str, str]:
 
 
 def tell(folder: Path, record: dict) -> None:
-    """Close a run for people and machines: its long entry, its record, its line, in this order.
+    """Close a run for people and machines: its long entry, its record, its line, in this order; then the README.
 
     Args:
         folder: the run's; its journal is the one it began in, whatever LAB_WORKSPACE says now.
@@ -63,6 +63,8 @@ def tell(folder: Path, record: dict) -> None:
         record["entry"] = sha256(text)[:16]
     store.write(folder, record)
     add(journal, [store.plain(record)])
+    if plain["status"] != "finished":
+        return
     from . import index
 
     try:

@@ -331,6 +331,7 @@ def judge(run, fast, plain, added, ratios, target: float) -> dict[str, dict]:
         rows[f"plain: {name}"] = worth(*logs) | {"cost": ratios[f"plain, {name}"]}
     judged = {name: row for name, row in rows.items() if row["p"] is not None}
     levels = dict(zip(judged, stats.holm([row["p"] for row in judged.values()]), strict=True))
+    keys = []
     for rowname, row in rows.items():
         if row["p"] is None:
             row["verdict"] = "a bound"
@@ -343,6 +344,9 @@ def judge(run, fast, plain, added, ratios, target: float) -> dict[str, dict]:
         run.log(**{f"worth_{key}_low": row["low"], f"worth_{key}_high": row["high"]}, unit="times")
         run.log(**{f"cost_{key}": row["cost"]}, unit="times", better="lower", kind="timing")
         run.log(**{f"verdict_{key}": row["verdict"]}, unit="")
+        keys.append(key)
+    columns = {"worth": "worth_{}", "from": "worth_{}_low", "to": "worth_{}_high", "seconds": "cost_{}"}
+    run.table("Every part: characters it saves, seconds it costs", keys, columns | {"verdict": "verdict_{}"})
     for name in MACHINERY:
         run.log(**{f"seconds_{name.replace(' ', '_')}": ratios[f"fast, {name}"]}, unit="times", kind="timing")
     return rows

@@ -109,6 +109,9 @@ def to_target(run, folder: Path, letters: int, place: str | None) -> str:
             run.note(f"{name}, seed by seed, {key}: {shown(values)} {unit}.")
         run.log(**{f"parameters_{name}": results[0]["parameters"]}, unit="")
         run.log(**{f"tokens_{name}": results[0]["tokens"]}, unit="characters")
+    columns = {"loss": "val_loss_{}", "loss, sd": "val_loss_{}_sd", "from start to end": "seconds_{}",
+               "from start to end, sd": "seconds_{}_sd", "steps alone": "train_seconds_{}"}  # fmt: skip
+    run.table("The arms", list(found), columns | {"parameters": "parameters_{}", "characters": "tokens_{}"})
     target = statistics.fmean(result["val_loss"] for result in found["plain"])
     formats = [abs(r["in_float32"] - r["val_loss"]) for results in found.values() for r in results]
     run.log(evaluator_rounding=max(formats), unit="nats/character", better="lower")

@@ -107,6 +107,8 @@ def report(run, found: dict[str, list[tuple[float, float]]]) -> None:
         run.log(**{f"seconds_{name}": statistics.fmean(s for _, s in results)}, unit="s", better="lower", kind="timing")
         shown = ", ".join(f"{number(loss)} in {seconds:.0f} s" for loss, seconds in results)
         run.note(f"{ARMS[name]}, seed by seed: {shown}.")
+    columns = {"validation loss": "val_loss_{}", "sd": "val_loss_{}_sd", "seconds": "seconds_{}"}
+    run.table("The arms", list(found), columns)
     gaps = {
         "gain_same_steps": stats.mean_difference(losses["fast"], losses["classic"], paired=True),
         "gain_same_time": stats.mean_difference(losses["fast"], losses["longer"], paired=True),
