@@ -359,9 +359,6 @@ def test_the_readme_of_the_journal_tells_what_moved_a_number(workspace):
     text = (workspace / "journal" / "README.md").read_text("utf-8")
     moved = "vocab\\_size 4096 → 2048 (because smaller is better at this compute)"
     assert f"3.003 (2 ×) [{first[-4:]}](runs/{first}/entry.md) → {moved}" in text
-        f"3.003 (2 ×) [{first[-4:]}](runs/{first}/entry.md) → vocab\\_size 4096 → 2048 (because smaller is better"
-        in text
-    )
     assert f"**2.682** [{last[-4:]}]" in text and "2.682 | bytes." in text
     assert "was predicted as 1 bytes/token and is 2.682" in text
     assert verify.problems() == []
