@@ -130,7 +130,7 @@ TRAINING = Notebook(
 )
 
 BENCHMARKS = (
-    Notebook("bench_journal", "What the journal costs", "How long do starting a run and logging a number take?"),
+    Notebook("bench_journal", "What the journal costs", "What do a start and a logged number take, also among many?"),
     Notebook("bench_watch", "What watching costs", "What do a watched step, the live chart and the monitor take?"),
     Notebook("bench_clean_speed", "How fast cleaning is", "How many times datatrove's speed, per core?"),
     Notebook("bench_clean_effect", "What cleaning is worth", "Does a small model learn more from cleaned text?"),
@@ -146,7 +146,7 @@ BENCHMARKS = (
     Notebook(
         "bench_tune", "The same number of trials", "What do the plain and the fast recipe reach when both are tuned?"
     ),
-    Notebook("bench_spread", "Spread over seeds", "How far apart are runs that differ in nothing but the seed?"),
+    Notebook("bench_spread", "Spread over seeds", "How far apart are runs that differ in the seed or the processor?"),
 )
 
 

@@ -12,7 +12,7 @@ from helpers import journal, plots
 from helpers.journal import __main__ as command
 from helpers.journal import pages, render, verify
 from helpers.journal import record as store
-from helpers.paths import ROOT, sha256
+from helpers.paths import ROOT, sha256, write_json
 
 
 def run(loss=2.0, notebook="03_gpt", **more):
@@ -176,6 +176,28 @@ def test_no_two_files_of_the_committed_journal_have_the_same_bytes():
     ]
     twice = Counter(sha256(path.read_bytes()) for path in files)
     assert [path.name for path in files if twice[sha256(path.read_bytes())] > 1] == []
+
+
+def test_a_reference_whose_reruns_would_get_no_verdict_is_a_gap(workspace, capsys):
+    record = run().record
+    store.set_reference("03_gpt", "smoke", record["run_id"])
+    good = {key: record[key] for key in ("notebook", "profile", "config_hash", "data_hash")}
+    good |= {"seeds": [1, 2, 3, 4, 5], "metrics": {"val_loss": [2.0] * 5}, "figures": {}, "rounding": {}}
+    path = workspace / "journal" / "spread" / "03_gpt-smoke.json"
+    for spread, told in (
+        (None, "is not there"),
+        ({**good, "config_hash": "x"}, "config or data"),
+        ({**good, "seeds": [1, 2, 3]}, "3 seeds, 5 are needed"),
+        ({name: value for name, value in good.items() if name != "rounding"}, "other processors"),
+        ({**good, "metrics": {}}, "knows nothing of val_loss"),
+    ):
+        if spread:
+            write_json(path, spread)
+        (gap,) = verify.gaps()
+        assert told in gap and "make bench ARGS='spread 03 --profile smoke'" in gap
+    assert command.main(["verify"]) == 0 and "knows nothing of val" in capsys.readouterr().out
+    write_json(path, good)
+    assert verify.gaps() == []
 
 
 def test_a_damaged_record_keeps_nobody_from_working(workspace, capsys):

@@ -7,7 +7,7 @@ import importlib
 import sys
 
 BENCHMARKS = {
-    "journal": "what starting a run and logging a number cost (a minute)",
+    "journal": "what a start and a logged number cost, also among 3,000 runs (five minutes)",
     "watch": "what watching a training costs (a minute)",
     "clean_speed": "how fast cleaning is, beside datatrove (five minutes, and half a gigabyte at the first call)",
     "clean_effect": "what cleaning does to a small model, five seeds an arm (six minutes)",
@@ -21,7 +21,7 @@ BENCHMARKS = {
     "numerics": "whether bfloat16, and no dropout on attention, train as well (half an hour)",
     "recipes": "whether the fast recipe is the better default on the course's own shards (ten minutes)",
     "tune": "as many trials for the plain recipe as for the fast one (eight minutes)",
-    "spread": "how far apart runs are that differ in nothing but the seed (five runs of a notebook)",
+    "spread": "how far apart runs are that differ in the seed or the processor (five to seven runs of a notebook)",
 }
 
 
