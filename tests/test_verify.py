@@ -127,7 +127,7 @@ def test_a_page_is_closed_as_it_stands_and_its_runs_and_notes_stay_known(workspa
     assert first.record["run_id"] not in path.read_text("utf-8") and second.record["run_id"] in path.read_text("utf-8")
     said = (workspace / "journal" / "README.md").read_text("utf-8")
     assert f"[Mine]({closed.name}#mine)" in said and f"[{closed.name}]({closed.name}): 1 runs" in said
-    assert f"- Whether 1 < 2. ([Mine: What is open]({closed.name}#mine))" in said
+    assert f"- Whether 1 < 2. Or not. ([Mine: What is open]({closed.name}#mine))" in said
     pages.close()
     assert len(pages.sealed()) == 2 and verify.problems() == []
 

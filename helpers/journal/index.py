@@ -20,7 +20,9 @@ FAR = 2.0  # times: a prediction that missed by more is named
 NOTE = re.compile(r"^## (?!\d{4}-\d\d-\d\d · )(.+)$", re.MULTILINE)  # a heading that is no run's
 ELSE = re.compile(r"^(?:<!-- entry |## |- \*\*\d{4}-)", re.MULTILINE)  # where a note ends
 # A paragraph's bold beginning, and its first sentence; two, where the first is a few words.
-LEAD = re.compile(r"^\*\*([^*\n]+?)\.?\*\*[\s-]*(.{50}?.*?[.!?])(?=\s|$)", re.MULTILINE | re.DOTALL)
+LEAD = re.compile(
+    r"^\*\*([^*\n]+?)\.?\*\*[\s-]*((?:[^\n]{0,50}?[.!?]\s(?!\s))?.+?[.!?])(?=\s|$)", re.MULTILINE | re.DOTALL
+)
 OPEN = re.compile(r"\b(open|not done|not measured)\b", re.IGNORECASE)
 NEGATIVE = re.compile(r"\b(wrong|badly|given up|did not (come|help|work)|negative)\b", re.IGNORECASE)
 
