@@ -68,7 +68,7 @@ NOTEBOOKS = (
         needs=("00_start_here", "01_mrclean", "02_tokenizer"),
         makes=("checkpoints/03_gpt",),
         bound="matmul",
-        headline=("bigram_loss", "val_loss_all", "val_bits_per_byte"),
+        headline=("val_bits_per_byte", "val_loss_all", "bigram_loss"),
         figures=("03_loss", "03_first_drop", "03_kinds"),
     ),
     Notebook(

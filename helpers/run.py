@@ -230,7 +230,7 @@ class Runner:
         setup = Path(sys.prefix) / "setup.json"  # left by the Makefile
         if setup.is_file():
             run.log(setup_seconds=paths.read_json(setup)["seconds"], unit="s", kind="timing")
-        run.finish(verdict="Every notebook ran, in order, in one go.")
+        run.finish(verdict="Every notebook ran, in order, in one go, in {run_seconds:.0f} s.")
         if self.options.in_place and not store.not_the_reference(run.record):
             store.set_reference("course", self.profile, run.record["run_id"])
             index.update()

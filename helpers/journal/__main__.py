@@ -290,7 +290,8 @@ def _markdown(text: str):
                 yield shown
 
     Markdown.elements["table_open"] = Folded
-    # A terminal shows no pictures; of a long alt text, `show` has the rest.
+    text = re.sub(r"<summary>(.*?)</summary>", r"\n\n**\1**\n\n", text)  # a terminal folds nothing …
+    # … and shows no pictures; of a long alt text, `show` has the rest.
     text = re.sub(r"^!\[(.{0,150})(.*)\]\((.*)\)$", _caption, text, flags=re.MULTILINE)
     return Markdown(text, hyperlinks=False)
 

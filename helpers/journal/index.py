@@ -12,19 +12,24 @@ from pathlib import Path
 
 from .. import course
 from ..paths import journal_dir, write_atomic
-from . import changes, pages, render
+from . import changes, pages, readme, render
 from . import record as store
 from .markdown import escape, number
 
 FAR = 2.0  # times: a prediction that missed by more is named
+QUOTED = 400  # characters of a note, at most, up to the end of a sentence
 NOTE = re.compile(r"^## (?!\d{4}-\d\d-\d\d · )(.+)$", re.MULTILINE)  # a heading that is no run's
-ELSE = re.compile(r"^(?:<!-- entry |## |- \*\*\d{4}-)", re.MULTILINE)  # where a note ends
-# A paragraph's bold beginning, and its first sentence; two, where the first is a few words.
-LEAD = re.compile(
-    r"^\*\*([^*\n]+?)\.?\*\*[\s-]*((?:[^\n]{0,50}?[.!?]\s(?!\s))?.+?[.!?])(?=\s|$)", re.MULTILINE | re.DOTALL
-)
-OPEN = re.compile(r"\b(open|not done|not measured)\b", re.IGNORECASE)
-NEGATIVE = re.compile(r"\b(wrong|badly|given up|did not (come|help|work)|negative)\b", re.IGNORECASE)
+ELSE = re.compile(r"^(?:<!-- entry |## |---$|- \*\*\d{4}-)", re.MULTILINE)  # where a note ends
+# A bold beginning, and what follows.
+LEAD = re.compile(r"^\*\*([^*\n]+?)\.?\*\*(.*?)(?=^\*\*|\Z)", re.MULTILINE | re.DOTALL)
+NEXT = re.compile(r"\bNext: .*", re.DOTALL)
+KINDS = {
+    "What was decided": re.compile(r"\bdecided\b", re.IGNORECASE),
+    "Open questions": re.compile(r"\b(open|not done|not measured)\b", re.IGNORECASE),
+    "What did not work, or was predicted badly": re.compile(
+        r"\b(wrong|badly|given up|did not (come|help|work)|negative)\b", re.IGNORECASE
+    ),
+}
 
 
 def update(journal: Path | None = None) -> None:
@@ -42,32 +47,36 @@ def text(journal: Path | None = None) -> str:
     order = [entry.name for entry in (*course.NOTEBOOKS, course.COURSE, course.TRAINING, *course.BENCHMARKS)]
     keys = sorted((key for key in runs if key[0] in order), key=lambda key: (order.index(key[0]), key[1]))
     standing = {key: store.reference(*key, journal) or runs[key][-1] for key in keys}
+    beliefs = {key: _belief(key, standing[key], runs[key], told) for key in keys}
+    benches = [said for key, said in beliefs.items() if key[0].startswith("bench_")]
+    chains = [said for key in keys if (said := _chains(key, runs[key], told))]
     parts = [
-        "# What the journal says\n\n",
-        "Made by code from the records (`python -m helpers.journal` shows it in a terminal). "
-        "[journal.md](journal.md) has a line for every run, newest last.\n",
+        "# What the journal says\n\n"
+        "Made by code from the records; `python -m helpers.journal` shows it in a terminal. Four letters name a run "
+        "and lead to its long entry. [journal.md](journal.md) has a line for every run, newest last.\n",
         "\n## What we believe now\n\n",
-        *(_belief(key, standing[key], runs[key], told) for key in keys),
-        "\n## How each headline number came to be\n\n",
-        "Runs one after the other; *n* × stands for as many with the same value. Before each arrow's value, what moved "
-        "it.\n\n",
-        *filter(None, (_chains(key, runs[key], told) for key in keys)),
-        *_leads(told),
-        *_missed(keys, standing, told),
-        "\n## Pages\n\n",
-        *(f"- [{name}]({name}): {len(set(re.findall(_RUN, text)))} runs\n" for name, text in told.texts.items()),
-        *(["\n## Notes by people\n\n"] if told.notes else []),
-        *(f"- [{heading}]({where})\n" for heading, where, _ in told.notes),
+        *(said for key, said in beliefs.items() if not key[0].startswith("bench_")),
     ]
+    if benches:
+        parts += [f"\n<details><summary>{len(benches)} longer measurements (`make bench`)</summary>\n\n", *benches,
+                  "\n</details>\n"]  # fmt: skip
+    if chains:
+        parts += [
+            "\n## How each headline number came to be\n\n"
+            "From the first run to the latest; *n* × stands for as many with the same value. After each arrow stands "
+            "what moved the number. Where only times are measured, there is none.\n\n",
+            *chains,
+        ]
+    parts += [*_leads(told), *_missed(keys, standing, told), "\n## Pages, and notes by people\n\n"]
+    for name, page in reversed(told.texts.items()):
+        parts.append(f"- [{name}]({name}): {len(set(_RUN.findall(page)))} runs\n")
+        for heading, where, body in (note for note in told.notes if note[1].startswith(f"{name}#")):
+            leads = "; ".join(lead for lead, _ in LEAD.findall(body))
+            parts.append(f"  - [{heading}]({where})" + (f": {leads}" if leads else "") + "\n")
     return "".join(parts)
 
 
 _RUN = re.compile(r"\d{8}T\d{9}Z-\w+-[0-9a-f]{4}")
-
-
-def anchor(heading: str) -> str:
-    """What a forge makes of a heading, for links to it."""
-    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 class _Pages:
@@ -80,7 +89,7 @@ class _Pages:
         for name, text in self.texts.items():
             for match in NOTE.finditer(text):
                 body = ELSE.split(text[match.end() :], maxsplit=1)
-                where = f"{name}#{anchor(match[1])}"
+                where = f"{name}#{render.anchor(match[1])}"
                 self.notes.append((match[1].strip(), where, body[0]))
                 self._places.setdefault(name, []).append((match.start(), match[1].strip(), where))
 
@@ -91,18 +100,22 @@ class _Pages:
             return f"[{render.short(run_id)}](runs/{run_id}/entry.md)"
         heading = render.heading(record)
         page = next((name for name, text in self.texts.items() if f"## {heading}\n" in text), None)
-        return f"[{render.short(run_id)}]({page}#{anchor(heading)})" if page else render.short(run_id)
+        return f"[{render.short(run_id)}]({page}#{render.anchor(heading)})" if page else render.short(run_id)
 
-    def why(self, record: dict) -> str:
-        """The reason that was given, or the first note after the run."""
-        if record["reason"]:
-            return f"because {escape(record['reason']).rstrip('.')}"
+    def why(self, old: dict, new: dict) -> str:
+        """The reason that was given; of older runs, what the run before had decided to do next, and the next note."""
+        if new["reason"]:
+            return f"because {escape(new['reason']).rstrip('.')}"
+        said = []
+        if old["config_hash"] != new["config_hash"] and (planned := NEXT.search(old["decision"])):
+            said.append(f"the run before had decided: *{' '.join(planned[0].split())}*")
         for name, places in self._places.items():
-            at = self.texts[name].find(record["run_id"])
+            at = self.texts[name].find(new["run_id"])
             after = [(heading, where) for place, heading, where in places if place > at] if at >= 0 else []
             if after:
-                return "see [{}]({})".format(*after[0])
-        return ""
+                said.append("next note: [{}]({})".format(*after[0]))
+                break
+        return "; ".join(said)
 
 
 def _values(record: dict) -> dict[str, str]:
@@ -120,8 +133,10 @@ def _belief(key: tuple, record: dict, runs: list[dict], told: _Pages) -> str:
             since = earlier
     again = sum(since["run_id"] <= run["run_id"] <= record["run_id"] for run in runs)
     times = f", the same in {again} runs since {since['started'][:10]}" if again > 1 and _values(record) else ""
-    where = f"{key[0]}, {told.link(record)}, {record['started'][:10]}{times}"
-    return f"- **{escape(record['question'])}** {' '.join(record['verdict'].split())} ({where})\n"
+    profile = "" if record["profile"] == readme.PROFILE else f", {record['profile']} profile"
+    decision = f" *{' '.join(record['decision'].split())}*" if record["decision"] else ""
+    where = f"{key[0]}{profile}, {told.link(record)}, {record['started'][:10]}{times}"
+    return f"- **{escape(record['question'])}** {' '.join(record['verdict'].split())}{decision} ({where})\n"
 
 
 def _chains(key: tuple, runs: list[dict], told: _Pages) -> str:
@@ -149,24 +164,32 @@ def _moved(old: dict, new: dict, told: _Pages) -> str:
     config = {name: both[name] for name in new["config"] if name in both and both[name][0] != both[name][1]}
     cells = new.get("cells_hash") != old.get("cells_hash")
     causes = [changes.describe({name: pair}) for name, pair in [*config.items()][:2]]
-    causes += ["other data"] * ("data" in found) + ["another processor"] * ("processor" in found)
+    causes += ["other data, so not comparable"] * ("data" in found) + ["another processor"] * ("processor" in found)
     causes += ["other cells"] * (cells and not causes) + ["other code"] * (not causes and not cells and "code" in found)
-    reason = told.why(new) if config or "data" in found or cells else ""
+    reason = told.why(old, new) if config or "data" in found or cells else ""
     return escape(", ".join(causes) or "nothing that was recorded") + (f" ({reason})" if reason else "")
 
 
 def _leads(told: _Pages) -> list[str]:
-    """The first sentence of what people's notes say is open, or went wrong."""
+    """What people's notes say was decided, is open, or went wrong; the newest first."""
     parts = []
-    for title, wanted in (("Open questions", OPEN), ("What did not work, or was predicted badly", NEGATIVE)):
+    for title, wanted in KINDS.items():
         found = [
-            f"- {' '.join(sentence.split())} ([{heading}: {lead.strip()}]({where}))\n"
-            for heading, where, body in told.notes
-            for lead, sentence in LEAD.findall(body)
+            f"- {_quoted(body)} ([{heading}: {lead.strip()}]({where}))\n"
+            for heading, where, note in reversed(told.notes)
+            for lead, body in LEAD.findall(note)
             if wanted.search(lead)
         ]
         parts += [f"\n## {title}\n\n", *found] if found else []
     return parts
+
+
+def _quoted(body: str) -> str:
+    """The beginning of a note in one line, to the end of a sentence."""
+    text = " ".join(re.sub(r"^- ", "", body.strip(), flags=re.MULTILINE).split())
+    if len(text) <= QUOTED:
+        return text
+    return text[: max(text.rfind(end, 0, QUOTED) for end in (". ", "? ", "! ")) + 1] or text[:QUOTED] + "…"
 
 
 def _missed(keys: list[tuple], standing: dict, told: _Pages) -> list[str]:
@@ -174,11 +197,14 @@ def _missed(keys: list[tuple], standing: dict, told: _Pages) -> list[str]:
     for key in keys:
         for name, p in standing[key]["predictions"].items():
             both = p["predicted"], p["measured"]
-            if p["kind"] != "result" or not all(isinstance(value, (int, float)) and value > 0 for value in both):
+            if p["kind"] != "result" or not all(isinstance(value, (int, float)) and value for value in both):
                 continue
-            if max(both) / min(both) > FAR:
+            ratio = both[1] / both[0]
+            if not 1 / FAR <= ratio <= FAR:
+                unit = f" {escape(p['unit'])}" if p["unit"] else ""
                 rows.append(
-                    f"- {key[0]}: {escape(name.replace('_', ' '))} was predicted as {number(both[0])} "
-                    f"{escape(p['unit'])} and is {number(both[1])} ({told.link(standing[key])})\n"
+                    f"- {key[0]}: {escape(name.replace('_', ' '))} was predicted as {number(both[0])}{unit} and is "
+                    f"{number(both[1])}{unit} ({told.link(standing[key])})\n"
                 )
-    return ["\n## Predictions that missed by more than a factor of two\n\n", *rows] if rows else []
+    title = "\n## Results that were predicted with the wrong sign, or missed by more than a factor of two\n\n"
+    return [title, *rows] if rows else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 from . import changes, monitor, reports
@@ -11,6 +12,7 @@ from .markdown import escape, number, table
 SHORT = 12  # rows; of a longer table, what is neither predicted nor a headline nor different is folded
 NAMED = 3  # results that a sentence names; the rest are in the table
 FIGURES = "../../figures"  # from an entry
+OLD_PAGE = "2026-11.md"  # where the entries of runs up to format 3 stand
 
 
 def short(run_id: str) -> str:
@@ -20,6 +22,11 @@ def short(run_id: str) -> str:
 def heading(record: dict) -> str:
     day = record["started"][:10]
     return f"{day} · {record['notebook']} · {record['title']} · {record['profile']} · {short(record['run_id'])}"
+
+
+def anchor(text: str) -> str:
+    """What a forge makes of a heading, for links to it."""
+    return re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
 
 
 # -- one line ----------------------------------------------------------------------------------------------------------
@@ -32,6 +39,8 @@ def line(record: dict) -> str:
     """
     run_id, found = record["run_id"], record.get("agreement")
     linked = f"[{short(run_id)}](runs/{run_id}/{'entry.md' if record.get('entry') else ''})"
+    if record["format"] < 4:  # its long entry stands in the page of that time
+        linked = f"[{short(run_id)}]({OLD_PAGE}#{anchor(heading(record))}), [record](runs/{run_id}/)"
     text = f"- **{record['started'][:10]} · {record['notebook']} · {linked}** ({record['profile']})"
     if record["changed_from"]:
         what = escape(changes.describe(record["changed"], files=1), 300) or "nothing"
@@ -125,7 +134,8 @@ def entry(record: dict) -> str:
 
 def closing(record: dict) -> str:
     """What a notebook shows when its run is finished."""
-    return "\n".join([*story(record), f"Written to the journal as run `{record['run_id']}`."])
+    first = [] if record.get("agreement") else ["There was no reference run to hold this one against.\n"]
+    return "\n".join([*story(record), *first, f"Written to the journal as run `{record['run_id']}`."])
 
 
 def results(record: dict, found: dict | None = None) -> str:
@@ -187,7 +197,7 @@ def _verdict(row: dict) -> str:
     said = row["verdict"]
     if row["what"] == "timing":
         return said if row["difference"] is None else f"{row['difference']:.2f} times"
-    if row["why"]:
+    if row["why"] and said != "cannot compare":  # of those, the summary has the reasons
         return f"{said} ({row['why']})"
     if row["tolerance"] is None:
         return said
@@ -291,7 +301,7 @@ def provenance(record: dict) -> str:
         ["commit", commit],
         ["seed", "–" if record["seed"] is None else str(record["seed"])],
         ["config", ", ".join(f"{name} {value}" for name, value in record["config"].items()) or "–"],
-        ["config, data, code", f"{record['config_hash']}, {record['data_hash'] or '–'}, {record['code_hash']}"],
+        ["their hashes", f"{record['config_hash']}, data {record['data_hash'] or '–'}, code {record['code_hash']}"],
         ["processor", f"{changes.processor(record)}, {resources.get('cores')} cores"],
         ["numerics", f"{record['device']}, {record['numerics']}, {record['threads']} threads"],
         ["versions", ", ".join(f"{name} {version}" for name, version in record["versions"].items())],
