@@ -22,9 +22,9 @@ from pathlib import Path
 
 from . import course, hardware, journal, paths, profile, reproduce, sources
 from .execution import Execution
-from .journal import follow, index, provenance
+from .journal import follow, pages, provenance
 from .journal import record as store
-from .journal.run import BECAUSE
+from .journal.run import BECAUSE, IN_PLACE
 
 LOOK = 15.0  # seconds between two looks at a training
 
@@ -127,6 +127,7 @@ class Runner:
             self.rows.append((notebook.name, predicted, None, "unchanged, skipped"))
             print(f"{notebook.name}: unchanged since its last run in this profile, skipped (--force runs it again)")
             return True
+        before = (store.latest(notebook.name, self.profile) or {"run_id": None})["run_id"]
         execution = Execution(notebook, self.profile, self.options.in_place)
         seconds = self._watch(execution, position, predicted)
         copy = paths.artifacts("notebooks", f"{notebook.name}.ipynb")
@@ -136,20 +137,25 @@ class Runner:
             self.rows.append((notebook.name, predicted, seconds, "failed"))
             print(execution.explain(copy), file=sys.stderr)
             return False
+        self.rows.append((notebook.name, predicted, seconds, "ran"))
+        if self.options.in_place and not self._in_place(notebook, execution, before, copy):
+            self.rows[-1] = (*self.rows[-1][:3], "not the reference")
+            return False
         stamp = {"fingerprint": current, "profile": self.profile, "seconds": round(seconds, 1)}
         paths.write_json(copy.with_suffix(".json"), stamp)
-        self.rows.append((notebook.name, predicted, seconds, "ran"))
-        if self.options.in_place:
-            finished = store.latest(notebook.name, self.profile)
-            if finished is None:
-                raise ValueError(f"{notebook.name} ran but left no finished record; its last cell calls run.finish")
-            if why := store.not_the_reference(finished):
-                self.rows[-1] = (*self.rows[-1][:3], "not the reference")
-                print(f"{why}; its executed copy is {paths.shown(copy)}", file=sys.stderr)
-                return False
-            paths.write_atomic(notebook.path, execution.text())
-            store.set_reference(notebook.name, self.profile, finished["run_id"])
-            index.update()
+        return True
+
+    def _in_place(self, notebook: course.Notebook, execution: Execution, before: str | None, copy: Path) -> bool:
+        """Put an executed notebook and its run in the place of the former ones, if they may take it."""
+        finished = store.latest(notebook.name, self.profile)
+        if finished is None or finished["run_id"] == before:
+            raise ValueError(f"{notebook.name} ran but left no finished record; its last cell calls run.finish")
+        if why := store.not_the_reference(finished):
+            print(f"{why}; its executed copy is {paths.shown(copy)}", file=sys.stderr)
+            return False
+        paths.write_atomic(notebook.path, execution.text())
+        store.set_reference(notebook.name, self.profile, finished["run_id"])
+        pages.refresh()
         return True
 
     def _unexplained(self, notebook: course.Notebook) -> str:
@@ -219,6 +225,7 @@ class Runner:
 
     def _record_course(self, seconds: float) -> None:
         """When every notebook ran in one go, the journal gets an entry for the whole."""
+        os.environ[IN_PLACE] = "1" if self.options.in_place else ""
         run = journal.start("course", config={"notebooks": [row[0] for row in self.rows]})
         predicted = [row[1] for row in self.rows]
         if None not in predicted:
@@ -233,7 +240,7 @@ class Runner:
         run.finish(verdict="Every notebook ran, in order, in one go, in {run_seconds:.0f} s.")
         if self.options.in_place and not store.not_the_reference(run.record):
             store.set_reference("course", self.profile, run.record["run_id"])
-            index.update()
+            pages.refresh()
 
 
 def fingerprint(notebook: course.Notebook, profile_name: str) -> str:

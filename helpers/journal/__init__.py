@@ -19,6 +19,7 @@ import os
 import statistics
 import time
 import warnings
+from pathlib import Path
 
 from .. import course, sources
 from .. import profile as profiles
@@ -79,7 +80,6 @@ def start(
     config = store.plain(config or {})
     here = provenance.machine()
     code = provenance.code(entry.path)
-    here["resources"]["process"] = provenance.process(os.getpid())
     record = {
         "format": store.FORMAT,
         "run_id": None,
@@ -219,7 +219,10 @@ def _change(notebook: str, profile: str, changed_from: str | None, reason: str |
 
 
 def _greet(record: dict) -> None:
-    seconds = predicted_seconds(record["notebook"], record["profile"])
+    try:
+        seconds = predicted_seconds(record["notebook"], record["profile"])
+    except ValueError:  # a damaged reference, of which `verify` tells
+        seconds = None
     expected = (
         "no reference run yet, so no prediction of its time"
         if seconds is None
@@ -237,34 +240,46 @@ def _close_former(notebook: str) -> None:
 
 
 def close_gone(notebook: str, status: str, error: BaseException | None = None) -> None:
-    """Close runs of `notebook` that are still marked running though their process is gone (killed).
+    """Close runs of `notebook` that were not closed to the end though their process is gone (killed).
 
-    What they had logged is made again from their events; it is in the record and the entry.
+    What they had logged is made again from their events; it is in the record and the entry. One that is too damaged for
+    that is told and left aside: it must not keep the next run from starting.
     """
+    closed = False
     with store.locked():  # two processes may find the same one
         for path in sorted(journal_dir().glob(f"runs/*-{notebook}-*/run.json")):
-            if (path.parent / "entry.md").is_file():
-                continue  # closed; of thousands of runs, only the others are read
+            if (path.parent / "entry.md").is_file() and not (path.parent / store.OPEN).is_file():
+                continue  # of thousands of runs, only the others are read
             try:
-                record = store.read(path)
-            except JournalError as damage:  # another run's, which must not keep this one from starting
-                warnings.warn(str(damage), stacklevel=3)
-                continue
-            if record["status"] != "running" or provenance.alive(record["resources"].get("process")):
-                continue
-            record["status"] = status
-            try:
-                events, torn = store.read_events(path.parent)
-                record = metrics.replay(record, events)
-                record["seconds"] = events[-1]["seconds"] if events else None
-                if torn:
-                    record["notes"].append(f"its last event was cut off while it was written ({len(torn)} characters)")
-            except (ValueError, TypeError, KeyError, OSError) as damage:  # must not keep the next run from starting
-                record["notes"].append(f"its events cannot be read: {markdown.escape(damage)}")
-            if error is not None:
-                record["error"] = {"type": type(error).__name__, "message": str(error)[:2000]}
-            pages.tell(path.parent, record)
-            store.pack(path.parent)
+                closed = _close_one(path, status, error) or closed
+            except Exception as damage:
+                warnings.warn(f"{path.parent.name} cannot be closed: {store.message(damage)}", stacklevel=3)
+    if closed:
+        pages.refresh()
+
+
+def _close_one(path: Path, status: str, error: BaseException | None) -> bool:
+    """Whether there was something to do for the run with this run.json."""
+    record = store.read(path)
+    if provenance.alive(record["resources"].get("process")):
+        return False
+    if record["status"] == "running":
+        record["status"] = status
+        try:
+            events, torn = store.read_events(path.parent)
+            record = metrics.replay(record, events)
+            record["seconds"] = events[-1]["seconds"] if events else None
+            if torn:
+                record["notes"].append(f"its last event was cut off while it was written ({len(torn)} characters)")
+        except (ValueError, TypeError, KeyError, IndexError, OSError) as damage:
+            record["notes"].append(f"its events cannot be read: {markdown.escape(damage)}")
+        if error is not None:
+            record["error"] = {"type": type(error).__name__, "message": str(error)[:2000]}
+    elif not (path.parent / store.OPEN).is_file():
+        return False
+    pages.tell(path.parent, record)  # also one that was killed while it was told
+    store.pack(path.parent)
+    return True
 
 
 def _watch_cells(run: Run) -> None:

@@ -88,7 +88,7 @@ def _list(options: argparse.Namespace) -> int:
     for r in store.all_records():
         key = r["notebook"], r["profile"]
         if key not in known:
-            known[key] = (store.reference(*key) or {"run_id": None})["run_id"]
+            known[key] = _reference(*key)
         found = r.get("agreement")
         said = (
             "reference" if known[key] == r["run_id"] else found and (found["verdict"] if found["of"] else "times only")
@@ -106,6 +106,14 @@ def _list(options: argparse.Namespace) -> int:
     for row in cells:  # it has to fit 80 columns
         print("{:5} {:12} {:23} {:8} {:12} {}".format(*row).rstrip())
     return 0
+
+
+def _reference(*key: str) -> str | None:
+    try:
+        return (store.reference(*key) or {"run_id": None})["run_id"]
+    except ValueError as damage:
+        warnings.warn(str(damage), stacklevel=2)
+        return None
 
 
 def _following(options: argparse.Namespace, keep: int = progress.KEPT):

@@ -108,7 +108,7 @@ def _one_sided(there, here) -> dict:
 
 def _metric(name: str, record: dict, reference: dict, spread: dict | None) -> dict:
     there, here = reference["metrics"].get(name), record["metrics"].get(name)
-    what = "timing" if "timing" in (m["kind"] for m in (there, here) if m) else "metric"
+    what = "timing" if {m["kind"] for m in (there, here) if m} == {"timing"} else "metric"
     values = {"reference": there and there["final"], "now": here and here["final"]}
     if there is None or here is None:
         return _row(name, what, "cannot compare", **values, **_one_sided(there, here))
@@ -163,10 +163,13 @@ def _without_chance(name: str, row: dict) -> dict:
 
 def _figure(name: str, record: dict, reference: dict, spread: dict | None) -> dict | None:
     there, here = reference["figures"].get(name), record["figures"].get(name)
-    if "timing" in (f["kind"] for f in (there, here) if f):
+    kinds = {f["kind"] for f in (there, here) if f}
+    if kinds == {"timing"}:
         return None  # its numbers are timings, which the metrics have
     if there is None or here is None:
         return _row(name, "figure", "cannot compare", **_one_sided(there, here))
+    if len(kinds) > 1:
+        return _row(name, "figure", "cannot compare", why="a timing in one of the two runs")
     try:
         old, new = arrays(reference, name), arrays(record, name)
     except (OSError, ValueError) as error:
@@ -178,11 +181,11 @@ def _figure(name: str, record: dict, reference: dict, spread: dict | None) -> di
         return _row(name, "figure", "differs", why=f"{len(now)} values, the reference has {len(was)}")
     if record["seed"] is None:
         means, sds, n = was, [0.0] * len(was), 0
-    elif spread is None or (known := spread["figures"].get(name)) is None or len(known["mean"]) != len(now):
+    elif spread is None or not _fits(known := spread["figures"].get(name), len(now)):
         return _row(name, "figure", "cannot compare", why="its spread over seeds was not measured")
     else:
         means, sds, n = known["mean"], known["sd"], len(spread["seeds"])
-    rounding = (spread or {}).get("rounding", {}).get("figures", {}).get(name, {})
+    rounding = (spread or {}).get("rounding", {}).get("figures", {}).get(name, {}) if n else {}
     tolerances = [rounding.get(key, 0.0) for key, value in new.items() for _ in flatten([value])]
     deviations, skipped = [], 0
     for value, was_value, mean, sd, tolerance in zip(now, was, means, sds, tolerances, strict=True):
@@ -205,6 +208,10 @@ def _figure(name: str, record: dict, reference: dict, spread: dict | None) -> di
     rms = math.sqrt(sum(d * d for d in deviations) / len(deviations))
     tests = [stats.Deviation(max(deviations), 1.0, n, len(deviations)), stats.Deviation(rms, 1.0, n)]
     return _row(name, "figure", "", why=why, _tests=tests)
+
+
+def _fits(known: dict | None, n: int) -> bool:
+    return known is not None and len(known["mean"]) == len(known["sd"]) == n
 
 
 def _judge(rows: list[dict]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from ..hardware import short_name
 
 _OF_RUN = ("profile", "seed", "data_hash", "device", "numerics", "threads")
-RECIPE = ("config", "data", "cells")  # what a run cannot change without somebody having meant it
 
 
 def between(old: dict, new: dict) -> dict[str, list]:
@@ -39,8 +38,9 @@ def code(old: dict, new: dict) -> list[str]:
 
 
 def recipe(old: dict, new: dict) -> list[str]:
-    """Of :data:`RECIPE`, what differs between two runs."""
-    return [name for name in RECIPE if old.get(f"{name}_hash") != new.get(f"{name}_hash")]
+    """What a run cannot change without somebody having meant it, and that differs between two runs."""
+    seed = ["seed"] if old["seed"] != new["seed"] else []
+    return [name for name in ("config", "data", "cells") if old.get(f"{name}_hash") != new.get(f"{name}_hash")] + seed
 
 
 def processor(record: dict) -> str:
@@ -63,6 +63,11 @@ def same_processor(old: dict, new: dict) -> bool:
     names = [known["name"] if known else processor(record).partition(" with ")[0]
              for known, record in zip(both, (old, new), strict=True)]  # fmt: skip
     return names[0] == names[1] and old["numerics"] == new["numerics"]
+
+
+def of(record: dict) -> str:
+    """What a run changed, in one line; up to format 3 somebody had typed it."""
+    return (describe(record["changed"]) if "changed" in record else record.get("change")) or "nothing"
 
 
 def describe(found: dict[str, list], files: int = 4) -> str:

@@ -33,7 +33,9 @@ KINDS = {
 
 
 def update(journal: Path | None = None) -> None:
-    write_atomic((journal or journal_dir()) / "README.md", text(journal))
+    journal = journal or journal_dir()
+    with store.locked(journal.parent):
+        write_atomic(journal / "README.md", text(journal))
 
 
 def text(journal: Path | None = None) -> str:

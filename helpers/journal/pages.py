@@ -12,13 +12,13 @@ import time
 import warnings
 from pathlib import Path
 
-from ..paths import journal_dir, read_json, relative, sha256, write_atomic, write_json
+from ..paths import journal_dir, relative, sha256, write_atomic, write_json
 from . import record as store
 from . import render
 from .record import JournalError
 
 LONG = 150_000  # bytes; a page that is longer should be closed
-LINE = re.compile(r"^- \*\*[^\n]*?\]\(runs/([^/\s)]+)/[^\n]*\n?", re.MULTILINE)
+LINE = re.compile(r"^- \*\*\d{4}-\d\d-\d\d · [^\n]*?\]\(runs/([^/\s)]+)/[^\n]*\n?", re.MULTILINE)
 INTRODUCTION = """# Journal
 
 One line for each run, appended by code; its id leads to the long entry. [README.md](README.md) has what they add up to.
@@ -35,7 +35,7 @@ def page(journal: Path | None = None) -> Path:
 def sealed(journal: Path | None = None) -> dict[str, str]:
     """Closed page -> its sha256, oldest first."""
     path = (journal or journal_dir()) / "pages.json"
-    return read_json(path) if path.is_file() else {}
+    return store.checked(path, "texts") if path.is_file() else {}
 
 
 def text_of(path: Path) -> str:
@@ -50,37 +50,43 @@ def texts(journal: Path | None = None) -> dict[str, str]:
 
 
 def tell(folder: Path, record: dict) -> None:
-    """Close a run for people and machines: its long entry, its record, its line, in this order; then the README.
+    """Close a run for people and machines: its long entry, its record, its line, in this order.
+
+    A process that dies in between leaves the file that says the run is open, and the next start goes on from there.
 
     Args:
         folder: the run's; its journal is the one it began in, whatever LAB_WORKSPACE says now.
         record: gets the hash of its entry.
     """
-    plain, journal = store.plain(record), folder.parents[1]
+    plain = store.plain(record)
     if plain["status"] != "superseded":
         text = render.entry(plain)
         write_atomic(folder / "entry.md", text)
         record["entry"] = sha256(text)[:16]
     store.write(folder, record)
-    add(journal, [store.plain(record)])
-    if plain["status"] != "finished":
-        return
+    add(folder.parents[1], [store.plain(record)])
+    (folder / store.OPEN).unlink(missing_ok=True)
+
+
+def add(journal: Path, records: list[dict]) -> None:
+    """Append the lines of `records` that the open page does not have yet."""
+    path = page(journal)
+    with store.locked(journal.parent):
+        text = text_of(path)
+        told = {match[1] for match in LINE.finditer(text)}
+        begin = "" if text.endswith("\n") or not text else "\n"  # a note may end without one
+        lines = "".join(render.line(record) for record in records if record["run_id"] not in told)
+        store.append(path, (begin if text else INTRODUCTION) + lines)
+
+
+def refresh(journal: Path | None = None) -> None:
+    """Make the README again. It is made from the rest, so that whatever goes wrong here must not end anything else."""
     from . import index
 
     try:
         index.update(journal)
-    except (ValueError, OSError) as error:  # it can be made again at any time; the run is safe
-        warnings.warn(f"journal/README.md was not made again: {store.message(error)}", stacklevel=2)
-
-
-def add(journal: Path, records: list[dict]) -> None:
-    """Append the lines of `records` to the open page."""
-    path = page(journal)
-    with store.locked(journal.parent):
-        text = text_of(path)
-        begin = "" if text.endswith("\n") or not text else "\n"  # a note may end without one
-        begin = begin if text else INTRODUCTION
-        store.append(path, begin + "".join(render.line(record) for record in records))
+    except Exception as error:
+        warnings.warn(f"journal/README.md was not made again ({type(error).__name__}: {error})", stacklevel=2)
 
 
 def missing(records: list[dict], journal: Path | None = None) -> list[dict]:
@@ -102,18 +108,17 @@ def close() -> Path:
     Raises:
         JournalError: there is nothing to close.
     """
-    from . import index
-
     path = page()
     with store.locked():
         if not path.is_file():
             raise JournalError(f"{relative(path)} is not there; there is nothing to close")
         known, month = sealed(), time.strftime("%Y-%m", time.gmtime())
         names = (f"{month}{suffix}.md" for suffix in ("", *(f"-{n}" for n in range(2, 1000))))
-        name = next(name for name in names if name not in known and not (path.parent / name).exists())
-        # Sealed first: a page that is there under both names loses nothing.
-        write_json(path.parent / "pages.json", {**known, name: sha256(path.read_bytes())})
+        seal = sha256(path.read_bytes())
+        begun = [name for name, known_seal in known.items() if known_seal == seal]  # and ended by a kill
+        name = next(name for name in (*begun, *names) if not (path.parent / name).exists())
+        write_json(path.parent / "pages.json", {**known, name: seal})
         os.replace(path, path.parent / name)
         write_atomic(path, f"{INTRODUCTION}The page before this one: [{name}]({name}).\n\n")
-    index.update()
+    refresh()
     return path.parent / name

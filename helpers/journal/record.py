@@ -16,6 +16,7 @@ Records up to format 3 have figures/<name>.png and .json and items/<metric>.json
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -23,7 +24,6 @@ import secrets
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from ..paths import ROOT, journal_dir, read_json, relative, sha256, write_atomic, write_json
@@ -32,6 +32,8 @@ from .series import PACKED
 
 FORMAT = 4
 LOCK_SECONDS = 60
+HUGE = 10**300
+OPEN = "running"  # a file in the folder of a run that is not closed yet
 SAY_WHY = 'run it again with --in-place --because "…" (the reason goes into the journal)'
 
 
@@ -51,6 +53,7 @@ def new_run(notebook: str) -> tuple[str, Path]:
             folder.mkdir()
         except FileExistsError:
             continue
+        (folder / OPEN).touch()
         return run_id, folder
 
 
@@ -68,8 +71,10 @@ def plain(value):
         return value if math.isfinite(value) else str(value)
     if kind is str:  # lone surrogates come from broken file names and data; no file takes them
         return value if value.isascii() else value.encode("utf-8", errors="backslashreplace").decode("utf-8")
-    if value is None or kind is int or kind is bool:
+    if value is None or kind is bool:
         return value
+    if kind is int:  # beyond what a float can hold, no comparison could say anything of it
+        return value if -HUGE < value < HUGE else str(value)
     if isinstance(value, dict):
         return {plain(str(key)): plain(item) for key, item in value.items()}
     if hasattr(value, "tolist"):  # numpy arrays and scalars, torch tensors
@@ -92,12 +97,16 @@ def read(path: Path) -> dict:
     Raises:
         JournalError: it is damaged; the message says where and what to do.
     """
+    return checked(path, "record")
+
+
+def checked(path: Path, shape: str) -> dict:
+    """A JSON file of the journal, in the shape of :mod:`.schema`. Raises JournalError: it is damaged."""
     try:
-        record = read_json(path)
-        schema.check(record)
+        schema.check(shape, found := read_json(path))
     except (ValueError, OSError) as error:
         raise JournalError(f"{relative(path)} is damaged: {message(error)}; restore it with git") from error
-    return record
+    return found
 
 
 def all_records(journal: Path | None = None, notebook: str = "*") -> list[dict]:
@@ -186,12 +195,17 @@ def _kept(record: dict, name: str, own: str, journal: Path | None = None) -> Pat
 def reference(notebook: str, profile: str, journal: Path | None = None) -> dict | None:
     """The run that others of this notebook and profile are held against: this workspace's, else the committed one."""
     for folder in [journal] if journal else (journal_dir(), ROOT / "journal"):
-        path = folder / "reference.json"
-        run_id = read_json(path).get(f"{notebook}/{profile}") if path.is_file() else None
+        run_id = references(folder).get(f"{notebook}/{profile}")
         record = folder / "runs" / str(run_id) / "run.json"
         if record.is_file():  # `verify` tells when it is gone
             return read(record)
     return None
+
+
+def references(journal: Path | None = None) -> dict[str, str]:
+    """ "<notebook>/<profile>" -> the id of its reference run."""
+    path = (journal or journal_dir()) / "reference.json"
+    return checked(path, "texts") if path.is_file() else {}
 
 
 def not_the_reference(record: dict) -> str:
@@ -212,9 +226,9 @@ def not_the_reference(record: dict) -> str:
 
 
 def set_reference(notebook: str, profile: str, run_id: str) -> None:
-    path = journal_dir() / "reference.json"
-    known = read_json(path) if path.is_file() else {}
-    write_json(path, dict(sorted({**known, f"{notebook}/{profile}": run_id}.items())))
+    with locked():
+        known = {**references(), f"{notebook}/{profile}": run_id}
+        write_json(journal_dir() / "reference.json", dict(sorted(known.items())))
 
 
 def spread(notebook: str, profile: str) -> dict | None:
@@ -222,11 +236,11 @@ def spread(notebook: str, profile: str) -> dict | None:
     for folder in (journal_dir(), ROOT / "journal"):
         path = folder / "spread" / f"{notebook}-{profile}.json"
         if path.is_file():
-            return read_json(path)
+            return checked(path, "spread")
     return None
 
 
-@contextmanager
+@contextlib.contextmanager
 def locked(workspace: Path | None = None):
     """One process at a time: for journal.md, and for closing a run whose process is gone. May be nested.
 
@@ -301,15 +315,16 @@ def read_events(folder: Path) -> tuple[list[dict], str]:
 
 
 def pack(folder: Path) -> None:
-    """Move steps and samples of a closed run out of its events.jsonl, into one array for each series."""
-    try:
+    """Move steps and samples of a closed run out of its events.jsonl, into one array for each series.
+
+    What is damaged, or finds no room on the disk, is left as it is: it is read all the same, and `verify` tells of it.
+    """
+    with contextlib.suppress(JournalError, OSError):
         events, torn = read_events(folder)
-    except (JournalError, OSError):
-        return  # left as it is; `verify` tells what is wrong with it
-    rest, packed = series.pack(events)
-    if torn or not packed:
-        return
-    write_atomic(folder / "series.json", text := json.dumps(packed, separators=(",", ":")))
-    # Only from here on the series count: a process that dies in between leaves the events as they were.
-    lines = [*rest, {"seconds": rest[-1]["seconds"], "event": PACKED, "series": sha256(text)[:16]}]
-    write_atomic(folder / "events.jsonl", "".join(json.dumps(e, ensure_ascii=False) + "\n" for e in lines))
+        rest, packed = series.pack(events)
+        if torn or not packed:
+            return
+        write_atomic(folder / "series.json", text := json.dumps(packed, separators=(",", ":")))
+        # Only from here on the series count: a process that dies in between leaves the events as they were.
+        lines = [*rest, {"seconds": rest[-1]["seconds"], "event": PACKED, "series": sha256(text)[:16]}]
+        write_atomic(folder / "events.jsonl", "".join(json.dumps(e, ensure_ascii=False) + "\n" for e in lines))

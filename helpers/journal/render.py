@@ -43,7 +43,7 @@ def line(record: dict) -> str:
         linked = f"[{short(run_id)}]({OLD_PAGE}#{anchor(heading(record))}), [record](runs/{run_id}/)"
     text = f"- **{record['started'][:10]} · {record['notebook']} · {linked}** ({record['profile']})"
     if record["changed_from"]:
-        what = escape(changes.describe(record["changed"], files=1), 300) or "nothing"
+        what = escape(changes.of(record), 300)
         text += f", changed since {short(record['changed_from'])}: {what}"
         text += f"; because {escape(record['reason']).rstrip('.')}"
     if record["status"] != "finished":
@@ -93,7 +93,7 @@ def story(record: dict) -> list[str]:
     """What both the long entry and the end of the notebook tell, in this order."""
     parts = []
     if record["changed_from"]:
-        what = escape(changes.describe(record["changed"]), 1000) or "nothing"
+        what = escape(changes.of(record), 1000)
         parts.append(f"**Changed** since {record['changed_from']}: {what}. Why: {escape(record['reason'])}\n")
     if record["resumed_from"]:
         parts.append(f"**Resumed** from {record['resumed_from']}.\n")

@@ -129,7 +129,7 @@ def report(record: dict, found: dict, earlier: Sequence[dict] = (), times: bool 
         words += f"Training loss: {began} {number(loss['start'])}; {latest} is {number(loss['now'])}. "
     words += f"{trend(found['trend'], found['unit'])} "
     if record.get("changed_from"):
-        what = changes.describe(record["changed"]) or "nothing"
+        what = changes.of(record)
         words += f"Changed since {record['changed_from']}: {escape(what)}, "
         words += f"because {escape(record['reason']).rstrip('.')}. "
     words += f"{left} " if (left := remaining(found, times)) else ""

@@ -9,6 +9,7 @@ import math
 import os
 import sys
 import time
+import warnings
 
 from .. import course
 from . import metrics as logged
@@ -81,10 +82,11 @@ class Run:
             columns: heading -> the metric's name, with {} where that of the row stands: "worth_{}_low".
         """
         self._check_open()
+        rows = [str(row) for row in rows]
         missing = [m for row in rows for c in columns.values() if (m := c.format(row)) not in self.record["metrics"]]
         if len(missing) == len(rows) * len(columns):
             raise JournalError(f"table {name!r}: none of its metrics has been logged, such as {missing[0]}")
-        self._event("table", name=name, rows=rows, columns=columns)
+        self._event("table", name=str(name), rows=rows, columns=columns)
 
     def per_item(self, metric: str, values, *, items: str) -> None:
         """Keep what a logged metric is the mean of, so that another run can be compared on the same items.
@@ -276,8 +278,9 @@ class Run:
         ending = ("status", "error", "verdict", "decision", "entry")
         self._event("end", **{name: self.record[name] for name in ending})
         self._files.close()
-        store.pack(self.folder)
         atexit.unregister(self.close_at_exit)
+        store.pack(self.folder)
+        pages.refresh(self.folder.parents[1])
 
     def close_at_exit(self) -> None:
         """The process ends with the run still open: failed if the last thing it did was raise."""
@@ -307,15 +310,17 @@ class Run:
         from . import agreement, changes, comparison
 
         name, profile = self.record["notebook"], self.record["profile"]
-        reference = store.reference(name, profile)
+        reference, spread = _readable(store.reference, name, profile), _readable(store.spread, name, profile)
         if reference is not None:
-            self.record["agreement"] = agreement.agree(self.record, reference, store.spread(name, profile))
+            self.record["agreement"] = agreement.agree(self.record, reference, spread)
         if self.record["changed_from"]:
             former = store.find(self.record["changed_from"])
             self.record["changed"] = changes.between(former, self.record)  # the code is known by now
             self.record["outcome"] = comparison.judge([[former], [self.record]]).as_dict()
         # What the runner is about to do; the line in the journal says so.
-        self.record["reference"] = bool(os.environ.get(IN_PLACE)) and not store.not_the_reference(self.record)
+        self.record["reference"] = bool(os.environ.get(IN_PLACE)) and (
+            _readable(store.not_the_reference, self.record) == ""
+        )
 
     def _close_code(self) -> None:
         """Which code it was, now that the helpers it used are known; and the machine, if this run measured it."""
@@ -355,3 +360,12 @@ class Run:
             raise JournalError(
                 f"run {self.record['run_id']} is {self.record['status']}; run the set-up cell again to start a new one"
             )
+
+
+def _readable(call, *facts):
+    """What `call` reads; None, with a warning, where the file is damaged: that must not keep a run from finishing."""
+    try:
+        return call(*facts)
+    except (ValueError, OSError) as damage:
+        warnings.warn(str(damage), stacklevel=4)
+        return None

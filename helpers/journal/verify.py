@@ -11,7 +11,7 @@ import re
 from collections import Counter
 
 from .. import course, paths
-from ..paths import ROOT, images_dir, journal_dir, read_json
+from ..paths import ROOT, images_dir, journal_dir
 from . import agreement, comparison, index, metrics, pages, provenance, readme, render
 from . import record as store
 
@@ -20,22 +20,34 @@ RESULT_NUMBER = re.compile(
     r"\d+\.\d+\s?%|\d+(\.\d+)?\s?(nats|bits per byte|bits/byte|bytes per token|MB\b|seconds\b|minutes\b)"
 )
 
+KEPT = (("png", ".png"), ("data", ".json"), ("file", ".items.json"))  # key of an event -> what it names in figures/
+
 
 def problems() -> list[str]:
     """Everything that is not as it should be, a line each: what, where, and what to do. Empty when all is well."""
-    records, found = _records()
-    found += _lines(records) + _pages() + _entries(records) + _figures(records) + _images(records) + _references()
+    records, kept, found = _records()
+    parts = [(_lines, records), (_pages,), (_entries, records), (_figures, records, kept), (_images, records),
+             (_references,)]  # fmt: skip
     if journal_dir() == ROOT / "journal":  # the repository itself, not a workspace somewhere else
-        found += _notebooks() + _readme()
+        parts += [(_notebooks,), (_readme,)]
+    for part, *facts in parts:
+        try:
+            found += part(*facts)
+        except (ValueError, OSError) as damage:  # of one file; the rest is looked at all the same
+            found.append(store.message(damage))
     return found
 
 
 def gaps() -> list[str]:
     """What is not damaged but missing: references whose re-runs would get no verdict on some of their results."""
-    path = journal_dir() / "reference.json"
-    known = read_json(path) if path.is_file() else {}
-    records = {key: store.reference(*key.split("/"), journal_dir()) for key in known}
-    return [said for key, record in records.items() if record and (said := _spread(key, record))]
+    found = []
+    for key in store.references():
+        try:
+            record = store.reference(*key.split("/"), journal_dir())
+            found += [said] if record and (said := _spread(key, record)) else []
+        except ValueError:
+            continue  # a problem, not a gap
+    return found
 
 
 def mend() -> list[str]:
@@ -44,13 +56,16 @@ def mend() -> list[str]:
         missing = pages.missing(list(_records()[0].values()))
         if missing:
             pages.add(journal_dir(), missing)
-        index.update()
+        pages.refresh()
     return [record["run_id"] for record in missing]
 
 
-def _records() -> tuple[dict[str, dict], list[str]]:
-    """(run id -> record of every readable closed run, problems): each record must follow from its events."""
-    records, found = {}, []
+def _records() -> tuple[dict[str, dict], set[str], list[str]]:
+    """(run id -> every readable record, names of the files that runs have kept by content, problems).
+
+    Each closed record must follow from its events.
+    """
+    records, kept, found = {}, set(), []
     for folder in sorted(path for path in journal_dir().glob("runs/*") if path.is_dir()):
         where = f"journal/runs/{folder.name}"
         if not (folder / "run.json").is_file():
@@ -58,17 +73,19 @@ def _records() -> tuple[dict[str, dict], list[str]]:
             continue
         try:
             record = records[folder.name] = store.read(folder / "run.json")
-            events, torn = store.read_events(folder)
+            events, _ = store.read_events(folder)
         except (ValueError, OSError) as error:
             found.append(f"{where}: {error}")
             continue
+        for event in events:  # also what a later figure of the same name took the place of
+            kept |= {f"{event[key]}{kind}" for key, kind in KEPT if key in event}
+        if record["status"] == "running" and not provenance.alive(record["resources"].get("process")):
+            found.append(f"{where}: the run was killed; the next start of its notebook closes it")
         if record.get("run_id") != folder.name:
             found.append(f"{where}/run.json says it is run {record.get('run_id')}")
-        if torn and record["status"] == "running":
-            found.append(f"{where}/events.jsonl ends in half a line: the run was killed; its next start closes it")
         if record["format"] > 1 and record["status"] != "running":
             found += _changed(where, record, events)
-    return records, found
+    return records, kept, found
 
 
 def _changed(where: str, record: dict, events: list[dict]) -> list[str]:
@@ -132,9 +149,9 @@ def _entries(records: dict[str, dict]) -> list[str]:
     return found
 
 
-def _figures(records: dict[str, dict]) -> list[str]:
-    """What a record names is there and is what it was; what is there is named by a record."""
-    found, known = [], set()
+def _figures(records: dict[str, dict], names: set[str]) -> list[str]:
+    """What a record names is there and is what it was; what is there is named by a run (`names`, by content)."""
+    found, known = [], {journal_dir() / "figures" / name for name in names}
     for run_id, record in records.items():
         kept = journal_dir() / ("figures" if record["format"] > 3 else f"runs/{run_id}/figures")
         named = [(f"{name}.{kind}", kind, figure.get(key), name) for name, figure in record["figures"].items()
@@ -146,7 +163,6 @@ def _figures(records: dict[str, dict]) -> list[str]:
                 found.append(f"{paths.relative(path)} is missing, {name} of run {run_id}; restore it with git")
             elif expected and paths.sha256_file(path)[:16] != expected:
                 found.append(f"{paths.relative(path)} is not the file that run {run_id} wrote; restore it with git")
-        known |= {kept / f"{m['file']}.items.json" for m in record["metrics"].values() if m.get("file")}
         found += [f"run {run_id}: {n} has no alt text" for n, f in record["figures"].items() if not f["alt"].strip()]
     running = any(record["status"] == "running" for record in records.values())
     there = {path for pattern in ("figures/*", "runs/*/figures/*") for path in journal_dir().glob(pattern)}
@@ -170,13 +186,15 @@ def _images(records: dict[str, dict]) -> list[str]:
 
 
 def _references() -> list[str]:
-    path, found = journal_dir() / "reference.json", []
-    for key, run_id in (read_json(path) if path.is_file() else {}).items():
-        record = journal_dir() / "runs" / run_id / "run.json"
-        if not record.is_file():
+    found = []
+    for path in sorted(journal_dir().glob("spread/*.json")):
+        store.checked(path, "spread")
+    for key, run_id in store.references().items():
+        path = journal_dir() / "runs" / run_id / "run.json"
+        if not path.is_file():
             found.append(f"reference.json: {key} is run {run_id}, which has no record")
             continue
-        record = store.read(record)
+        record = store.read(path)
         if record["status"] != "finished":
             found.append(f"reference.json: {key} is run {run_id}, which is {record['status']}")
     return found
@@ -190,7 +208,7 @@ def _spread(key: str, record: dict) -> str:
     remedy = f"`make bench ARGS='spread {key[:2]} --profile {record['profile']}'` measures it"
     if not path.is_file():
         return f"spread/{path.name} is not there, so a re-run gets no verdict; {remedy}"
-    known = read_json(path)
+    known = store.checked(path, "spread")
     if not agreement.belongs(known, record):
         return f"spread/{path.name}: config or data is not the reference's; {remedy} again"
     if len(known["seeds"]) < comparison.SEEDS:
