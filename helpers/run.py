@@ -123,7 +123,7 @@ class Runner:
             print(why, file=sys.stderr)
             return False
         current = fingerprint(notebook, self.profile)
-        if notebook not in self.force and unchanged(notebook, current):
+        if notebook not in self.force and not os.environ.get(BECAUSE) and unchanged(notebook, current):
             self.rows.append((notebook.name, predicted, None, "unchanged, skipped"))
             print(f"{notebook.name}: unchanged since its last run in this profile, skipped (--force runs it again)")
             return True

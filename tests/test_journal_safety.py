@@ -282,3 +282,156 @@ def test_a_cell_that_is_not_in_the_file_makes_the_run_dirty(workspace):
     run.finish(verdict="not as in the file")
     assert (run.record["edited_cells"], run.record["dirty"]) == (1, True)
     assert "notebooks/03_gpt.ipynb" in run.record["changed_files"]
+
+
+# -- found by somebody who tried to break it ---------------------------------------------------------------------------
+
+
+def killed(run):
+    """As if its process were gone."""
+    record = json.loads((run.folder / "run.json").read_text("utf-8"))
+    record["resources"]["process"] = {"pid": 1, "created": 0.0}
+    (run.folder / "run.json").write_text(json.dumps(record), "utf-8")
+    journal._open = None
+
+
+@pytest.mark.parametrize("at", ["write", "add"])
+def test_a_kill_while_a_run_is_told_loses_neither_record_nor_line(workspace, monkeypatch, at):
+    """Between the long entry and the record, and between the record and the line."""
+    run = journal.start("03_gpt")
+    run.log(loss=1.0, unit="nats")
+    with monkeypatch.context() as broken:
+        broken.setattr(store if at == "write" else pages, at, lambda *facts: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run.finish(verdict="told?")
+    assert (run.folder / "entry.md").is_file()
+    killed(run)
+    journal.start("03_gpt").finish(verdict="the next one")
+    record = store.find(run.record["run_id"])
+    assert record["status"] == ("abandoned" if at == "write" else "finished")
+    page = (workspace / "journal" / "journal.md").read_text("utf-8")
+    assert page.count(f"](runs/{record['run_id']}/") == 1
+    assert verify.problems() == []
+
+
+def test_ctrl_c_while_the_readme_is_made_leaves_one_line_of_a_finished_run(workspace, monkeypatch):
+    def interrupted(journal=None):
+        raise KeyboardInterrupt
+
+    run = journal.start("03_gpt")
+    with monkeypatch.context() as broken:
+        broken.setattr(index, "text", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run.finish(verdict="done")
+        run.close_at_exit()
+    assert store.find(run.record["run_id"])["status"] == "finished"
+    assert (workspace / "journal" / "journal.md").read_text("utf-8").count(run.record["run_id"]) == 1
+    verify.mend()
+    assert verify.problems() == []
+
+
+SPREAD = {
+    "notebook": "03_gpt", "profile": "smoke", "config_hash": "", "data_hash": None, "seeds": [1, 2],
+    "metrics": {"loss": [1.0, 2.0]}, "figures": {},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("reference.json", "[]"),
+        ("reference.json", "{"),
+        ("spread/03_gpt-smoke.json", "{}"),
+        ("spread/03_gpt-smoke.json", json.dumps(SPREAD | {"seeds": [1]})),
+        ("spread/03_gpt-smoke.json", json.dumps(SPREAD | {"metrics": {"loss": 3}})),
+        ("spread/03_gpt-smoke.json", json.dumps(SPREAD | {"rounding": None})),
+        ("pages.json", "[]"),
+    ],
+)
+def test_a_damaged_file_of_the_journal_is_told_and_stops_nobody(workspace, name, text, monkeypatch):
+    from helpers.journal import __main__ as command
+
+    first = journal.start("03_gpt", seed=1)
+    first.finish(verdict="first")
+    store.set_reference("03_gpt", "smoke", first.record["run_id"])
+    path = workspace / "journal" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, "utf-8")
+    monkeypatch.setenv("COURSE_IN_PLACE", "1")
+    with pytest.warns(Warning, match="damaged"):
+        run = journal.start("03_gpt", seed=2)
+        run.log(loss=1.0, unit="nats")
+        run.finish(verdict="done")
+    assert run.record["status"] == "finished" and not run.record["reference"]
+    assert any(name.split("/")[-1] in problem and "damaged" in problem for problem in verify.problems())
+    assert command.main(["list"]) == 0 and command.main(["status", run.record["run_id"]]) == 0
+
+
+def test_a_run_that_is_too_damaged_to_be_closed_stops_nobody(workspace):
+    run = journal.start("03_gpt")
+    killed(run)
+    step = {"seconds": 1.0, "event": "step", "training": 3, "step": 1, "loss": 1.0, "took": 1.0, "values": {}}
+    with open(run.folder / "events.jsonl", "a", encoding="utf-8") as file:
+        file.write(json.dumps(step) + "\n")
+    journal.start("03_gpt").finish(verdict="goes on")
+    assert store.find(run.record["run_id"])["status"] == "abandoned"
+
+
+def test_a_change_that_was_typed_in_an_older_format_is_shown(workspace):
+    run = journal.start("03_gpt")
+    run.finish(verdict="done")
+    old = {**run.record, "changed_from": "x", "change": "lr 1 → 2", "reason": "slow", "format": 3}
+    assert "lr 1 → 2" in render.entry(old) and "lr 1 → 2" in render.line(old)
+
+
+def test_a_seed_that_is_gone_and_a_timing_that_was_a_result_are_no_agreement(workspace):
+    from helpers.journal import agreement
+
+    first = journal.start("03_gpt", seed=1, data_hash="d")
+    first.log(a=1.0, b=1.0, unit="")
+    first.finish(verdict="first")
+    second = journal.start("03_gpt", seed=None, data_hash="d")
+    second.log(a=1.0, unit="")
+    second.log(b=9.0, unit="", kind="timing")
+    second.finish(verdict="second")
+    found = agreement.agree(second.record, first.record, None)
+    assert found["verdict"] == "cannot compare" and found["of"] == 2
+    store.set_reference("03_gpt", "smoke", first.record["run_id"])
+    second.record["agreement"] = found | {"verdict": "agrees"}
+    assert "another seed than" in store.not_the_reference(second.record)
+
+
+def test_a_figure_that_was_drawn_twice_and_a_huge_number_are_no_problem(workspace):
+    from helpers import plots
+
+    run = journal.start("03_gpt")
+    for value in (1.0, 2.0):
+        fig, ax = plots.figure()
+        ax.plot([0, value])
+        run.figure("03_x", fig, data={"y": [value]}, alt="a line")
+        run.log(accuracy=value - 1, unit="")
+        run.per_item("accuracy", [value - 1], items="x")
+    run.log(huge=10**400, unit="")
+    run.finish(verdict="done")
+    assert verify.problems() == []
+
+
+def test_a_readers_own_list_is_not_taken_for_lines_of_runs(workspace):
+    run = journal.start("03_gpt")
+    run.finish(verdict="done")
+    with open(workspace / "journal" / "journal.md", "a", encoding="utf-8") as page:
+        page.write(f"- **Best so far**: [mine](runs/{run.record['run_id']}/entry.md), I think\n")
+    assert verify.problems() == []
+
+
+def test_a_page_whose_closing_was_killed_is_closed_again_under_its_name(workspace, monkeypatch):
+    journal.start("03_gpt").finish(verdict="done")
+    with monkeypatch.context() as broken:
+        broken.setattr(
+            pages.os, "replace", lambda old, new: 1 / 0 if str(old).endswith("journal.md") else os.rename(old, new)
+        )
+        with pytest.raises(ZeroDivisionError):
+            pages.close()
+    assert any("not the page that was closed" in problem for problem in verify.problems())
+    pages.close()
+    assert len(pages.sealed()) == 1 and verify.problems() == []

@@ -152,19 +152,30 @@ def test_a_run_becomes_the_reference_when_it_agrees_or_somebody_says_why(workspa
     assert third["changed"]["steps"] == [10, 20]
 
 
-def test_a_run_that_does_not_agree_is_recorded_and_takes_nobodys_place(workspace, capsys):
+def test_a_run_that_does_not_agree_is_recorded_and_takes_nobodys_place(workspace, capsys, monkeypatch):
     cells = "import os\n" + MEASURED.replace("{folder}", str(workspace))
     made = notebook(workspace, cells % (10, "float(os.environ.get('LOSS', 2))", 1.0))
     assert execute(made, in_place=True) == 0
     reference, text = store.reference("03_gpt", "smoke"), made.path.read_text("utf-8")
-    os.environ["LOSS"] = "3"
-    try:
-        assert execute(made, in_place=True, force=True) == 1
-    finally:
-        del os.environ["LOSS"]
+    monkeypatch.setenv("LOSS", "3")
+    assert execute(made, in_place=True, force=True) == 1
     assert store.reference("03_gpt", "smoke") == reference and made.path.read_text("utf-8") == text
     assert len(store.all_records()) == 2  # the run is kept all the same
     assert "verdict 'cannot compare'" in (told := capsys.readouterr().err) and "--because" in told
+    monkeypatch.setenv("COURSE_BECAUSE", "it is meant")
+    assert execute(made, in_place=True) == 0  # what it said to do, without --force
+    assert store.reference("03_gpt", "smoke")["reason"] == "it is meant"
+
+
+def test_an_execution_without_a_finished_run_does_not_take_an_earlier_one_for_its_own(workspace, monkeypatch):
+    cells = MEASURED.replace("{folder}", str(workspace)) % (10, 2.0, 1.0)
+    assert execute(notebook(workspace, cells), in_place=True) == 0
+    reference = store.reference("03_gpt", "smoke")
+    made = notebook(workspace, cells.replace('run.finish(verdict="done")', ""))
+    monkeypatch.setenv("COURSE_BECAUSE", "for the test")
+    with pytest.raises(ValueError, match="left no finished record"):
+        execute(made, in_place=True, force=True)
+    assert store.reference("03_gpt", "smoke") == reference
 
 
 def test_a_reason_goes_with_in_place(capsys):

@@ -214,10 +214,10 @@ def not_the_reference(record: dict) -> str:
     It may when it agrees with the run before, when somebody said why it does not (``--because``), or when there is
     none. Times are never a reason.
     """
-    found = record.get("agreement")
+    former, found = reference(record["notebook"], record["profile"]), record.get("agreement")
     if found is None or record["reason"]:
         return ""
-    former, short = reference(record["notebook"], record["profile"]), record["run_id"][-4:]
+    short = record["run_id"][-4:]
     if former and (differ := changes.recipe(former, record)):
         return f"{record['notebook']}: run {short} has another {' and '.join(differ)} than its reference; {SAY_WHY}"
     if found["verdict"] in ("identical", "agrees", "times only"):
