@@ -39,7 +39,7 @@ def line(record: dict) -> str:
     """
     run_id, found = record["run_id"], record.get("agreement")
     linked = f"[{short(run_id)}](runs/{run_id}/{'entry.md' if record.get('entry') else ''})"
-    if record["format"] < 4:  # its long entry stands in the page of that time
+    if record["format"] < 4 and not record.get("entry"):  # its long entry stands in the page of that time
         linked = f"[{short(run_id)}]({OLD_PAGE}#{anchor(heading(record))}), [record](runs/{run_id}/)"
     text = f"- **{record['started'][:10]} · {record['notebook']} · {linked}** ({record['profile']})"
     if record["changed_from"]:
