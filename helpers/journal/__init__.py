@@ -247,26 +247,26 @@ def close_gone(notebook: str, status: str, error: BaseException | None = None) -
     """
     closed = False
     with store.locked():  # two processes may find the same one
-        for path in sorted(journal_dir().glob(f"runs/*-{notebook}-*/run.json")):
-            if (path.parent / "entry.md").is_file() and not (path.parent / store.OPEN).is_file():
-                continue  # of thousands of runs, only the others are read
+        for folder in store.folders(notebook=notebook):
+            if not os.path.exists(f"{folder}/{store.OPEN}"):
+                continue  # of thousands of runs, only those that are not closed are read
             try:
-                closed = _close_one(path, status, error) or closed
+                closed = _close_one(folder, status, error) or closed
             except Exception as damage:
-                warnings.warn(f"{path.parent.name} cannot be closed: {store.message(damage)}", stacklevel=3)
+                warnings.warn(f"{folder.name} cannot be closed: {store.message(damage)}", stacklevel=3)
     if closed:
         pages.refresh()
 
 
-def _close_one(path: Path, status: str, error: BaseException | None) -> bool:
-    """Whether there was something to do for the run with this run.json."""
-    record = store.read(path)
+def _close_one(folder: Path, status: str, error: BaseException | None) -> bool:
+    """Whether there was something to do for the run in this folder."""
+    record = store.read(folder / "run.json")
     if provenance.alive(record["resources"].get("process")):
         return False
     if record["status"] == "running":
         record["status"] = status
         try:
-            events, torn = store.read_events(path.parent)
+            events, torn = store.read_events(folder)
             record = metrics.replay(record, events)
             record["seconds"] = events[-1]["seconds"] if events else None
             if torn:
@@ -275,10 +275,8 @@ def _close_one(path: Path, status: str, error: BaseException | None) -> bool:
             record["notes"].append(f"its events cannot be read: {markdown.escape(damage)}")
         if error is not None:
             record["error"] = {"type": type(error).__name__, "message": str(error)[:2000]}
-    elif not (path.parent / store.OPEN).is_file():
-        return False
-    pages.tell(path.parent, record)  # also one that was killed while it was told
-    store.pack(path.parent)
+    pages.tell(folder, record)  # also one that was killed while it was told
+    store.pack(folder)
     return True
 
 

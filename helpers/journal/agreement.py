@@ -16,7 +16,7 @@ import statistics
 
 from .. import stats
 from . import changes
-from .record import sidecar
+from .record import NOTHING, sidecar
 
 ROUNDING = 1e-6  # relative; the least tolerance: sums in another order differ by as much
 TIMES = 2.0  # timings are never judged more finely than this
@@ -97,8 +97,7 @@ def belongs(spread: dict, reference: dict) -> bool:
 
 
 def _row(name: str, what: str, verdict: str, **more) -> dict:
-    empty = dict.fromkeys(("reference", "now", "difference", "mean", "tolerance", "missing", "unit"))
-    return {"name": name, "what": what, **empty, "verdict": verdict, "why": "", **more}
+    return {"name": name, "what": what, **NOTHING, "verdict": verdict, **more}
 
 
 def _one_sided(there, here) -> dict:

@@ -33,6 +33,8 @@ from .series import PACKED
 FORMAT = 4
 LOCK_SECONDS = 60
 HUGE = 10**300
+# A row of an agreement that has nothing to say.
+NOTHING = dict.fromkeys(("reference", "now", "difference", "mean", "tolerance", "missing", "unit")) | {"why": ""}
 OPEN = "running"  # a file in the folder of a run that is not closed yet
 SAY_WHY = 'run it again with --in-place --because "…" (the reason goes into the journal)'
 
@@ -88,7 +90,12 @@ def plain(value):
 
 
 def write(folder: Path, record: dict) -> None:
-    write_json(folder / "run.json", plain(record))
+    """Write a record; of its agreement, what has nothing to say is left out, which is most of it."""
+    record = plain(record)
+    if found := record.get("agreement"):
+        rows = [{key: value for key, value in row.items() if value not in (None, "")} for row in found["rows"]]
+        record = {**record, "agreement": {**found, "rows": rows}}
+    write_json(folder / "run.json", record)
 
 
 def read(path: Path) -> dict:
@@ -97,7 +104,10 @@ def read(path: Path) -> dict:
     Raises:
         JournalError: it is damaged; the message says where and what to do.
     """
-    return checked(path, "record")
+    record = checked(path, "record")
+    if found := record.get("agreement"):
+        found["rows"] = [{**NOTHING, **row} for row in found["rows"]]
+    return record
 
 
 def checked(path: Path, shape: str) -> dict:
@@ -109,17 +119,25 @@ def checked(path: Path, shape: str) -> dict:
     return found
 
 
-def all_records(journal: Path | None = None, notebook: str = "*") -> list[dict]:
+def folders(journal: Path | None = None, notebook: str = "") -> list[Path]:
+    """The folders of the runs of a notebook (or of all), oldest first; nothing in them is looked at."""
+    runs = (journal or journal_dir()) / "runs"
+    names = os.listdir(runs) if runs.is_dir() else []
+    return [runs / name for name in sorted(names) if f"-{notebook}-" in name or not notebook]
+
+
+def all_records(journal: Path | None = None) -> list[dict]:
     """Every readable record of this workspace's journal (or of another), oldest first: run ids begin with the time.
 
     A damaged one is left aside with a warning; ``verify`` says more.
     """
     found = []
-    for path in sorted((journal or journal_dir()).glob(f"runs/*-{notebook}-*/run.json")):
+    for folder in folders(journal):
         try:
-            found.append(read(path))
+            found.append(read(folder / "run.json"))
         except JournalError as error:
-            warnings.warn(str(error), stacklevel=2)
+            if (folder / "run.json").exists():  # not there yet, in a run that is about to start
+                warnings.warn(str(error), stacklevel=2)
     return found
 
 
@@ -149,9 +167,9 @@ def folder_of(record: dict) -> Path:
 
 def newest(notebook: str, profile: str, journal: Path | None = None) -> Iterator[dict]:
     """The finished records of a notebook in a profile, the newest first; only those that are asked for are read."""
-    for path in reversed(sorted((journal or journal_dir()).glob(f"runs/*-{notebook}-*/run.json"))):
+    for folder in reversed(folders(journal, notebook)):
         try:
-            record = read(path)
+            record = read(folder / "run.json")
         except JournalError:
             continue  # `verify` tells of it
         if (record["notebook"], record["profile"], record["status"]) == (notebook, profile, "finished"):

@@ -29,7 +29,7 @@ PREDICTION = _object({"predicted": _NUMBER, "measured": _VALUE, "unit": _TEXT, "
 FIGURE = _object({"alt": _TEXT, "kind": {"enum": ["result", "timing"]}}, png=_TEXT, data=_TEXT)
 AGREEMENT = _object(
     {"reference": _TEXT, "verdict": _TEXT, "why": _TEXT, "agree": _COUNT, "of": _COUNT, "since": _DICT,
-     "rows": {"type": "array", "items": _object({"name": _TEXT, "what": _TEXT, "verdict": _TEXT, "why": _TEXT})}},
+     "rows": {"type": "array", "items": _object({"name": _TEXT, "what": _TEXT, "verdict": _TEXT}, why=_TEXT)}},
 )  # fmt: skip
 RESOURCES = _object({}, processor=_maybe(_DICT), probe=_maybe(_DICT), process=_maybe(_DICT))
 STATUSES = ("running", "finished", "failed", "interrupted", "abandoned", "superseded")
