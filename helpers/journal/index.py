@@ -60,7 +60,7 @@ def text(journal: Path | None = None) -> str:
         *(said for key, said in beliefs.items() if not key[0].startswith("bench_")),
     ]
     if benches:
-        parts += [f"\n<details><summary>{len(benches)} longer measurements (`make bench`)</summary>\n\n", *benches,
+        parts += [f"\n<details><summary>{len(benches)} longer measurements (<code>make bench</code>)</summary>\n\n", *benches,
                   "\n</details>\n"]  # fmt: skip
     if chains:
         parts += [

@@ -295,7 +295,9 @@ def provenance(record: dict) -> str:
     if record["dirty"]:
         shown = ", ".join(record["changed_files"][:5])
         commit += f", with {len(record['changed_files'])} changed files ({shown})"
-    resources = record["resources"]
+    resources, numerics = record["resources"], "notebook 00 has not measured this machine"
+    if record["threads"] is not None:
+        numerics = f"{record['device']}, {record['numerics']}, {record['threads']} threads"
     rows = [
         ["run", record["run_id"]],
         ["commit", commit],
@@ -303,7 +305,7 @@ def provenance(record: dict) -> str:
         ["config", ", ".join(f"{name} {value}" for name, value in record["config"].items()) or "–"],
         ["their hashes", f"{record['config_hash']}, data {record['data_hash'] or '–'}, code {record['code_hash']}"],
         ["processor", f"{changes.processor(record)}, {resources.get('cores')} cores"],
-        ["numerics", f"{record['device']}, {record['numerics']}, {record['threads']} threads"],
+        ["numerics", numerics],
         ["versions", ", ".join(f"{name} {version}" for name, version in record["versions"].items())],
         ["seconds, peak memory", f"{number(record['seconds'])}, {number(resources.get('peak_memory_mb'))} MB"],
         *used(resources),
