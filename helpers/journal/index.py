@@ -60,8 +60,8 @@ def text(journal: Path | None = None) -> str:
         *(said for key, said in beliefs.items() if not key[0].startswith("bench_")),
     ]
     if benches:
-        parts += [f"\n<details><summary>{len(benches)} longer measurements (<code>make bench</code>)</summary>\n\n", *benches,
-                  "\n</details>\n"]  # fmt: skip
+        fold = f"{len(benches)} longer measurements (<code>make bench</code>)"
+        parts += [f"\n<details><summary>{fold}</summary>\n\n", *benches, "\n</details>\n"]
     if chains:
         parts += [
             "\n## How each headline number came to be\n\n"
