@@ -58,6 +58,7 @@ def text(journal: Path | None = None) -> str:
         "and lead to its long entry. [journal.md](journal.md) has a line for every run, newest last.\n",
         "\n## What we believe now\n\n",
         *(said for key, said in beliefs.items() if not key[0].startswith("bench_")),
+        *([] if beliefs else ["No run has finished here yet.\n"]),
     ]
     if benches:
         fold = f"{len(benches)} longer measurements (<code>make bench</code>)"
