@@ -342,7 +342,7 @@ def test_a_diverging_run_stops_with_the_weights_of_the_last_good_step(
     ended = run.record["trainings"][0]
     assert (ended["status"], ended["step"]) == ("diverged", 2)
     run.close("failed", FloatingPointError("x"))
-    entry = (workspace / "journal" / "journal.md").read_text("utf-8")
+    entry = (run.folder / "entry.md").read_text("utf-8")
     assert "diverged after step 2 of 8" in entry and "**Failed**" in entry
 
 
