@@ -102,7 +102,7 @@ def test_a_result_typed_into_text_is_found(text, typed):
 def run_notebooks(workspace, *arguments, **environment):
     done = subprocess.run(
         [sys.executable, "-m", "helpers.run", *arguments],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=900,
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=2400,
         env={**os.environ, "LAB_WORKSPACE": str(workspace), "PROFILE": "smoke", **environment},
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr
