@@ -115,7 +115,8 @@ def checked(path: Path, shape: str) -> dict:
     try:
         schema.check(shape, found := read_json(path))
     except (ValueError, OSError) as error:
-        raise JournalError(f"{relative(path)} is damaged: {message(error)}; restore it with git") from error
+        why = message(error).partition("; delete it")[0]  # that is for what can be made again
+        raise JournalError(f"{relative(path)} is damaged: {why}; restore it with git") from error
     return found
 
 
