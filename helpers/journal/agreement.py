@@ -16,11 +16,10 @@ import statistics
 
 from .. import stats
 from . import changes
-from .record import NOTHING, sidecar
+from .record import GOOD, NOTHING, sidecar
 
 ROUNDING = 1e-6  # relative; the least tolerance: sums in another order differ by as much
 TIMES = 2.0  # timings are never judged more finely than this
-GOOD = ("identical", "agrees")
 
 
 def agree(record: dict, reference: dict, spread: dict | None) -> dict:

@@ -33,6 +33,7 @@ from .series import PACKED
 FORMAT = 4
 LOCK_SECONDS = 60
 HUGE = 10**300
+GOOD = ("identical", "agrees")  # verdicts on a result that is what the reference has
 # A row of an agreement that has nothing to say.
 NOTHING = dict.fromkeys(("reference", "now", "difference", "mean", "tolerance", "missing", "unit")) | {"why": ""}
 OPEN = "running"  # a file in the folder of a run that is not closed yet
@@ -222,7 +223,7 @@ def reference(notebook: str, profile: str, journal: Path | None = None) -> dict 
 
 
 def references(journal: Path | None = None) -> dict[str, str]:
-    """ "<notebook>/<profile>" -> the id of its reference run."""
+    """The id of each reference run, by "<notebook>/<profile>"."""
     path = (journal or journal_dir()) / "reference.json"
     return checked(path, "texts") if path.is_file() else {}
 
@@ -239,7 +240,7 @@ def not_the_reference(record: dict) -> str:
     short = record["run_id"][-4:]
     if former and (differ := changes.recipe(former, record)):
         return f"{record['notebook']}: run {short} has another {' and '.join(differ)} than its reference; {SAY_WHY}"
-    if found["verdict"] in ("identical", "agrees", "times only"):
+    if found["verdict"] in (*GOOD, "times only"):
         return ""
     return f"{record['notebook']}: run {short} has the verdict {found['verdict']!r} against its reference; {SAY_WHY}"
 
