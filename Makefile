@@ -10,6 +10,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 TORCH  ?=
+EDITABLE := -e packages/mrclean
 
 INDEX_cpu  := https://download.pytorch.org/whl/cpu
 INDEX_cuda := https://download.pytorch.org/whl/cu130
@@ -39,17 +40,17 @@ lab: $(BASE)
 	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 notebooks/00_start_here.ipynb
 
 # setup.json tells the runner how long the set-up took; it goes into the journal.
-$(BASE): pyproject.toml constraints.txt
+$(BASE): pyproject.toml constraints.txt $(wildcard packages/*/pyproject.toml)
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if v >= (3, 11) else f"Python 3.11 or newer is needed, $(PYTHON) is {v.major}.{v.minor}; name another with PYTHON=")'
 	@date +%s > .setup-started
 	@echo "setting up $(VENV), once; this downloads PyTorch and takes a few minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(if $(TORCH),$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt torch --index-url $(INDEX_$(TORCH)))
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt $(EDITABLE) -e .
 	@echo "{\"seconds\": $$(( $$(date +%s) - $$(cat .setup-started) ))}" > $(VENV)/setup.json
 	@rm -f .setup-started
 	@touch $@
 
 $(DEV): $(BASE)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt $(EDITABLE) -e '.[dev]'
 	@touch $@

@@ -75,7 +75,7 @@ def read(files: list[Path]) -> list[str]:
         except UnicodeDecodeError as error:
             raise ValueError(
                 f"{file} is not UTF-8: byte {data[error.start]:#04x} at {error.start:,}; save it as UTF-8, or repair "
-                f"it: python -m helpers.mrclean {file} --out DIR --kind text"
+                f"it: python -m mrclean {file} --out DIR --kind text"
             ) from error
     return texts
 

@@ -14,10 +14,18 @@ from packaging.version import Version
 from helpers.paths import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+PACKAGES = {
+    p.parent.name: tomllib.loads(p.read_text("utf-8"))["project"] for p in ROOT.glob("packages/*/pyproject.toml")
+}
 PINS = {
     canonicalize_name(r.name): r for r in map(Requirement, (ROOT / "constraints.txt").read_text("utf-8").splitlines())
 }
-WANTED = [Requirement(r) for r in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]]
+OF_PACKAGES = {r for package in PACKAGES.values() for r in package["dependencies"]}
+WANTED = [
+    wanted
+    for r in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"], *sorted(OF_PACKAGES)]
+    if (wanted := Requirement(r)).marker is None or wanted.marker.evaluate()
+]
 
 
 def pinned_version(name: str) -> str:
@@ -48,7 +56,9 @@ def test_conda_gets_the_same_environment():
     assert conda["name"] == PROJECT["name"]
     assert packages == [f"python{PROJECT['requires-python']}", "pip"]
     # Through pip, from the same two files: nothing else that could drift.
-    assert pip == {"pip": ["--constraint constraints.txt", "--editable ."]}
+    assert pip == {
+        "pip": ["--constraint constraints.txt", *(f"--editable packages/{p}" for p in sorted(PACKAGES)), "--editable ."]
+    }
 
 
 def test_importing_the_helpers_loads_nothing_heavy():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import mrclean, profile, sources
-from helpers.mrclean import Document, planted, private
+from mrclean import Document, planted, private
 
 PER_FORM = 20
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import mrclean, profile, sources
-from helpers.mrclean import Document, scores
+from mrclean import Document, scores
 from tests import peers
 
 

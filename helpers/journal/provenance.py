@@ -59,19 +59,23 @@ def cells_hash(path: Path) -> str:
     return sha256(json.dumps(cell_sources(path)))[:16]
 
 
+def own_files() -> list[Path]:
+    """The course's code: its helpers, and the packages they stand on."""
+    return sorted(path for folder in ("helpers", "packages") for path in (ROOT / folder).rglob("*.py"))
+
+
 def code(notebook: Path) -> dict:
-    """The code as it is at the start of a run: the notebook's cells, and every file of the helpers with its hash."""
-    files = sorted((ROOT / "helpers").rglob("*.py"))
+    """The code as it is at the start of a run: the notebook's cells, and every file of ours with its hash."""
     return {
         "cells": cell_sources(notebook),
         "cells_hash": cells_hash(notebook),
-        "helpers": {path.relative_to(ROOT).as_posix(): sha256_file(path)[:12] for path in files},
+        "helpers": {path.relative_to(ROOT).as_posix(): sha256_file(path)[:12] for path in own_files()},
     }
 
 
 def used(code: dict) -> dict:
     """Of that, what a record keeps: the helpers that this process has imported, and one hash over it all."""
-    imported = {getattr(module, "__file__", None) for name, module in sys.modules.copy().items() if "helpers" in name}
+    imported = {getattr(module, "__file__", None) for module in sys.modules.copy().values()}
     helpers = {name: value for name, value in code["helpers"].items() if str(ROOT / name) in imported}
     facts = {"cells_hash": code["cells_hash"], "helpers": helpers}
     return {**facts, "code_hash": sha256(json.dumps(facts, sort_keys=True))[:16]}
@@ -79,8 +83,7 @@ def used(code: dict) -> dict:
 
 def helpers_hash() -> str:
     """Of all helpers, used or not."""
-    files = sorted((ROOT / "helpers").rglob("*.py"))
-    return sha256("".join(f"{p.relative_to(ROOT).as_posix()} {sha256_file(p)}\n" for p in files))
+    return sha256("".join(f"{p.relative_to(ROOT).as_posix()} {sha256_file(p)}\n" for p in own_files()))
 
 
 def machine() -> dict:

@@ -1,6 +1,6 @@
 """How cleaning grows: with workers, with the size of the input, and from there to a terabyte.
 
-Runs ``python -m helpers.mrclean`` as anybody would, on real files: the source code of sympy (half of it for the
+Runs ``python -m mrclean`` as anybody would, on real files: the source code of sympy (half of it for the
 workers, a quarter against all of it for memory), the books, and a Wikipedia dump. Seconds are those of the whole
 command.
 """
@@ -63,7 +63,7 @@ def copied(folder: Path, files: list[Path]) -> Path:
 
 def cleaned(inputs: Path, out: Path, kind: str, workers: int) -> tuple[float, dict, float]:
     """(seconds, report, largest memory of all its processes together in MB) of one run of the command."""
-    command = [sys.executable, "-m", "helpers.mrclean", str(inputs), "--out", str(out), "--kind", kind]
+    command = [sys.executable, "-m", "mrclean", str(inputs), "--out", str(out), "--kind", kind]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     began, peak = time.perf_counter(), 0.0
     with subprocess.Popen(

@@ -23,7 +23,7 @@ ROUNDS = 5
 SAMPLE_BYTES = 1_200_000  # datatrove takes about ten seconds for it
 OURS = """
 import json, sys, time
-from helpers.mrclean import dedup, scores
+from mrclean import dedup, scores
 texts = json.load(open(sys.argv[1]))
 def quality(text): scores.measure(text)
 def minhash(text): dedup.signature(dedup.shingles(text), 112)

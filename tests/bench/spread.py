@@ -24,7 +24,7 @@ from helpers.journal import agreement, changes
 from helpers.journal import record as store
 from helpers.journal.markdown import number
 
-MORE_SEEDS = (1, 2, 3, 4)  # beside the notebook's own
+MORE_SEEDS = 4  # beside the notebook's own: the first that are not it
 SAME = ("config_hash", "data_hash", "code_hash")  # what all runs must share
 RECIPE = ("notebook", "profile", "seed", "config_hash", "data_hash", "cells_hash")  # what a run elsewhere must share
 # Variables that PyTorch, oneDNN, MKL and OpenBLAS document; one that a machine does not know changes nothing there.
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="make bench ARGS='spread …'", description=__doc__.splitlines()[0])
     parser.add_argument("notebook", help="number or name, such as 03")
     parser.add_argument("--profile", help="smoke, laptop or gpu (default: PROFILE, else laptop)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=MORE_SEEDS, help="beside the notebook's own")
+    parser.add_argument("--seeds", type=int, nargs="+", help="beside the notebook's own (default: the first four)")
     options = parser.parse_args(arguments)
     try:
         notebook = course.notebook(options.notebook)
@@ -59,12 +59,13 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def measure(notebook: course.Notebook, more_seeds) -> None:
+def measure(notebook: course.Notebook, more_seeds: list[int] | None) -> None:
     profile_name = os.environ["PROFILE"]
     run = journal.start("bench_spread", config={"notebook": notebook.name, "profile": profile_name})
+    own = one(run, notebook, "own", {})
+    more_seeds = more_seeds or [seed for seed in range(1, MORE_SEEDS + 2) if seed != own[0]["seed"]][:MORE_SEEDS]
     run.log(seeds=len(more_seeds) + 1, unit="")
     seeds = [one(run, notebook, f"seed-{seed}", {"SEED": str(seed)}) for seed in more_seeds]
-    own = one(run, notebook, "own", {})
     others = elsewhere(own[0])
     for name in list(IMITATED)[: max(0, PROCESSORS - len({changes.processor(record) for record, _ in others}))]:
         others.append(one(run, notebook, name, IMITATED[name]))

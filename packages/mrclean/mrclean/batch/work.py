@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ... import paths
-from .. import account, dedup, pipeline, private, scores
+from .. import account, dedup, files, pipeline, private, scores
+from ..corpus import COLUMNS
 from ..document import Document, Drop, Keep, Step
-from ..rules import CUTS, value
+from ..files import read_note, write_note
+from ..rules import KINDS
 from . import streams
 from .listing import Shard
-from .tables import read_note, table, write_note
+from .tables import table
 
 advance: Callable[[int], None] = lambda n: None  # noqa: E731 - the local engine counts bytes with it
 
@@ -40,12 +41,12 @@ class Job:
     @property
     def bands(self) -> tuple[int, int]:
         """(bands, rows) of this kind."""
-        return int(value(f"{self.kind}_bands")), int(value(f"{self.kind}_rows"))
+        return int(KINDS[self.kind].bands.value), int(KINDS[self.kind].rows.value)
 
 
 def steps(kind: str) -> tuple[Step, ...]:
     """The steps of a kind, one document at a time; nothing is scored that cuts nothing."""
-    return pipeline.STEPS[kind] + ((scores.score_to_cut, scores.cut) if CUTS[kind] else ())
+    return pipeline.STEPS[kind] + ((scores.score_to_cut, scores.cut) if KINDS[kind].cuts else ())
 
 
 def clean_shard(job: Job, shard: Shard) -> dict:
@@ -67,7 +68,7 @@ def clean_shard(job: Job, shard: Shard) -> dict:
     with (
         table(outputs["candidates"], _candidate_columns()) as candidates,
         table(outputs["signatures"], _signature_columns(job)) as signatures,
-        paths.atomic(outputs["dropped"]) as dropped,
+        files.atomic(outputs["dropped"]) as dropped,
     ):
         for entry in shard.entries:
             sums = arrived.setdefault(entry.source, account.Sums())
@@ -148,8 +149,8 @@ def write_shard(job: Job, shard: str, drops: dict[int, tuple[str, str]]) -> dict
 
     source = job.path("candidates", f"{shard}.parquet")
     told = job.path("dropped", f"{shard}.jsonl")
-    inputs = json.dumps([paths.sha256_file(source), paths.sha256_file(told), sorted(drops.items())])
-    facts = {"shard": shard, "input": paths.sha256(inputs), "config": job.config}
+    inputs = json.dumps([files.sha256_file(source), files.sha256_file(told), sorted(drops.items())])
+    facts = {"shard": shard, "input": files.sha256(inputs), "config": job.config}
     outputs = {
         "documents": Path(job.out, "documents", f"{shard}.parquet"),
         "dropped": Path(job.out, "dropped", f"{shard}.jsonl"),
@@ -159,10 +160,9 @@ def write_shard(job: Job, shard: str, drops: dict[int, tuple[str, str]]) -> dict
         return done
     result = pipeline.Result(kept=[], dropped=[])
     kept: dict[str, account.Sums] = {}
-    names = ("id", "kind", "source", "title", "text")  # as in this course's own corpus
     with (
-        table(outputs["documents"], {name: pa.string() for name in names}) as rows,
-        paths.atomic(outputs["dropped"]) as dropped,
+        table(outputs["documents"], {name: pa.string() for name in COLUMNS}) as rows,
+        files.atomic(outputs["dropped"]) as dropped,
     ):
         with open(told, "rb") as file:
             shutil.copyfileobj(file, dropped)
@@ -175,7 +175,7 @@ def write_shard(job: Job, shard: str, drops: dict[int, tuple[str, str]]) -> dict
                     pipeline.drop(document, step, answer, result)
                     break
             else:
-                rows.add(tuple(getattr(document, name) for name in names), account.size(document))
+                rows.add(tuple(getattr(document, name) for name in COLUMNS), account.size(document))
                 kept.setdefault(document.source, account.Sums()).add(document, changed)
             _write(result.dropped, dropped)
     empty = account.Sums()
@@ -215,11 +215,11 @@ def _input_hash(shard: Shard) -> str:
     parts = []
     for entry in shard.entries:
         try:
-            content = f"{entry.problem} {entry.size}" if entry.problem else paths.sha256_file(Path(entry.path))
+            content = f"{entry.problem} {entry.size}" if entry.problem else files.sha256_file(Path(entry.path))
         except OSError as error:
             content = f"unreadable: {error.strerror}"
         parts.append([entry.id, entry.source, content])
-    return paths.sha256(json.dumps(parts))
+    return files.sha256(json.dumps(parts))
 
 
 def _done(manifest: Path, facts: dict, outputs: dict[str, Path]) -> dict | None:
@@ -228,13 +228,13 @@ def _done(manifest: Path, facts: dict, outputs: dict[str, Path]) -> dict | None:
     if found is None or any(found[name] != wanted for name, wanted in facts.items()):
         return None
     try:
-        same = found["outputs"] == {name: paths.sha256_file(path) for name, path in outputs.items()}
+        same = found["outputs"] == {name: files.sha256_file(path) for name, path in outputs.items()}
     except OSError:
         return None
     return {**found, "again": False} if same else None
 
 
 def _close(manifest: Path, facts: dict, outputs: dict[str, Path], **more) -> dict:
-    found = {**facts, "outputs": {name: paths.sha256_file(path) for name, path in outputs.items()}, **more}
+    found = {**facts, "outputs": {name: files.sha256_file(path) for name, path in outputs.items()}, **more}
     write_note(manifest, found)
     return {**found, "again": True}

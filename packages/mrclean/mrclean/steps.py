@@ -11,7 +11,7 @@ import warnings
 from dataclasses import replace
 
 from .document import Document, Drop, Keep
-from .rules import value
+from .rules import KINDS, value
 
 _BOMS = (
     *((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32")),
@@ -96,7 +96,7 @@ def language(document: Document) -> Keep | Drop:
     if not english:
         return Keep(document)  # nothing to judge; `too_short` has said so
     probability, best = english[len(english) // 2]
-    if probability < value(f"{document.kind}_min_english"):
+    if probability < KINDS[document.kind].min_english.value:
         evidence = f"{best['lang']} with probability {best['score']:.2f}, English {probability:.2f}"
         return Drop("other_language", f"{evidence}: {text}")
     return Keep(replace(document, scores={**document.scores, "english": probability}))
@@ -145,6 +145,6 @@ def trim(document: Document) -> Keep | Drop:
 def too_short(document: Document) -> Keep | Drop:
     """Runs after everything that cuts: what counts is what is left."""
     length = len(document.text.strip())
-    if length < value(f"{document.kind}_min_chars"):
+    if length < KINDS[document.kind].min_chars.value:
         return Drop("too_short", f"{length} characters: {document.text}" if length else "an empty file")
     return Keep(document)

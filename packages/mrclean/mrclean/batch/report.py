@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ... import paths
-from ...budget import duration
-from ...journal.markdown import escape, table
-from .. import account
+from .. import account, files
 from ..rules import QUARANTINE, REASONS
+from ..wording import amount, duration, escape, table
 
 EXAMPLES = 3
 QUARANTINED_SHOWN = 20
@@ -44,16 +42,16 @@ def write(out: Path, facts: dict, manifests: list[tuple[dict, dict]]) -> dict:
     rows = sum(manifest["documents"] for _, manifest in manifests)
     if rows != report["documents_kept"]:
         raise RuntimeError(f"the account does not balance: {report['documents_kept']} documents kept, {rows} written")
-    paths.write_json(out / "report.json", report)
+    files.write(out / "report.json", json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     edits = [edit for cleaned, _ in manifests for edit in cleaned["edits"]]
-    paths.write_atomic(out / "report.md", markdown(report, _examples(out, manifests), edits))
+    files.write(out / "report.md", markdown(report, _examples(out, manifests), edits))
     return report
 
 
 def is_ours(out: Path) -> bool:
     """Is OUT/report.json one that `write` wrote?"""
     try:
-        return "hashes" in paths.read_json(out / "report.json")
+        return "hashes" in json.loads((out / "report.json").read_text("utf-8"))
     except (OSError, ValueError, TypeError):
         return False
 
@@ -69,11 +67,6 @@ def _examples(out: Path, manifests: list[tuple[dict, dict]]) -> dict[str, list[d
                 if len(found.setdefault(one["reason"], [])) < limit:
                     found[one["reason"]].append(one)
     return found
-
-
-def amount(size: float) -> str:
-    """Bytes for people."""
-    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.1f} kB"
 
 
 def summary(report: dict) -> str:

@@ -1,7 +1,7 @@
 """The account: per source and step what came in, what was kept, changed and dropped, and what it cost.
 
 Nothing is taken on trust: a line is filled from what a step was given and what it gave back, and `check_account`
-asserts that every document, byte and character is accounted for.
+asserts that every document and byte is accounted for.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from .document import Document, Drop, Keep
-from .rules import CUTS, RULE_SETS, RULES
+from .rules import KINDS, RULE_SETS, RULES
 
 
 @dataclass
 class Line:
-    """One step on the documents of one source; sizes in bytes (UTF-8) and characters, of the text before and after."""
+    """One step on the documents of one source; sizes in bytes (UTF-8), of the text before and after."""
 
     step: str
     documents_in: int = 0
@@ -30,22 +30,16 @@ class Line:
     bytes_kept: int = 0
     bytes_cut: int = 0  # from kept documents; negative where a step made them longer
     bytes_dropped: Counter = field(default_factory=Counter)  # reason -> bytes
-    characters_in: int = 0
-    characters_kept: int = 0
-    characters_cut: int = 0
-    characters_dropped: int = 0
     seconds: float = 0.0
 
     def add(self, before: Document, answer: Keep | Drop, seconds: float = 0.0) -> None:
-        bytes_before, characters_before = size(before), len(before.text)
+        bytes_before = size(before)
         self.documents_in += 1
         self.bytes_in += bytes_before
-        self.characters_in += characters_before
         self.seconds += seconds
         if isinstance(answer, Drop):
             self.dropped[answer.reason] += 1
             self.bytes_dropped[answer.reason] += bytes_before
-            self.characters_dropped += characters_before
             return
         after = answer.document
         same = after.text is before.text and bool(after.codec) == bool(before.codec)
@@ -54,8 +48,6 @@ class Line:
         self.documents_changed += bool(before.codec) and after.text != before.text  # decoding is not an edit
         self.bytes_kept += bytes_after
         self.bytes_cut += bytes_before - bytes_after
-        self.characters_kept += len(after.text)
-        self.characters_cut += characters_before - len(after.text)
 
     def refuse(self, reason: str, size: int) -> None:
         """A file or row of `size` bytes that did not become a document."""
@@ -82,7 +74,6 @@ class Sums:
     documents: int = 0
     changed: int = 0
     bytes: int = 0
-    characters: int = 0
     codecs: Counter = field(default_factory=Counter)
     redacted: Counter = field(default_factory=Counter)
 
@@ -90,7 +81,6 @@ class Sums:
         self.documents += 1
         self.changed += changed
         self.bytes += size(document)
-        self.characters += len(document.text)
         self.codecs[document.codec] += 1
         self.redacted += document.redacted
 
@@ -122,11 +112,6 @@ def summary(lines: list[dict], arrived: dict, kept: dict) -> dict:
         "bytes_kept": kept["bytes"],
         "bytes_cut": total("bytes_cut"),
         "bytes_dropped": total("bytes_dropped"),
-        # Bytes that no codec fits are no characters; decoding adds the others.
-        "characters_in": arrived["characters"],
-        "characters_kept": kept["characters"],
-        "characters_cut": total("characters_cut"),
-        "characters_dropped": sum(line["characters_dropped"] for line in lines),
         "codecs": kept["codecs"],
         "redacted": kept["redacted"],
         "seconds": seconds,
@@ -163,15 +148,13 @@ def check_account(account: dict) -> None:
     for line in [*account["steps"], whole]:
         lost = line["documents_in"] - line["documents_kept"] - sum(line["dropped"].values())
         bytes_lost = line["bytes_in"] - line["bytes_kept"] - line["bytes_cut"] - sum(line["bytes_dropped"].values())
-        characters_lost = line["characters_in"] - sum(line[f"characters_{what}"] for what in ("kept", "cut", "dropped"))
         strange = set(line["bytes_dropped"]) - set(line["dropped"])
-        if lost or bytes_lost or characters_lost or strange:
+        if lost or bytes_lost or strange:
             raise RuntimeError(
-                f"the account does not balance: {lost} documents, {bytes_lost} bytes and {characters_lost} characters "
-                f"lost in {line['step']}"
+                f"the account does not balance: {lost} documents and {bytes_lost} bytes lost in {line['step']}"
                 + (f"; bytes dropped for {', '.join(strange)}, but no document" if strange else "")
             )
-    quantities = ("documents", "bytes", "characters")
+    quantities = ("documents", "bytes")
     first = {"step": "arrival", **{f"{what}_kept": account[f"{what}_in"] for what in quantities}}
     chain = [first, *account["steps"], {f"{what}_in": account[f"{what}_kept"] for what in quantities}]
     for line, following in itertools.pairwise(chain):
@@ -199,7 +182,7 @@ def config_hash(steps: dict) -> str:
             name: [(limit.score, str(limit.low), str(limit.high)) for limit in rule_set.limits]
             for name, rule_set in RULE_SETS.items()
         },
-        "cuts": CUTS,
+        "cuts": {name: kind.cuts for name, kind in KINDS.items()},
         "steps": {kind: [step.__name__ for step in of_kind] for kind, of_kind in steps.items()},
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -1,13 +1,12 @@
-"""Files that are there whole or not at all: tables row by row, and notes on what was done."""
+"""Tables that are written row by row, and are there whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from ... import paths
+from ..files import atomic
 
 ROW_GROUP_BYTES, ROW_GROUP_ROWS = 4_000_000, 1024
 
@@ -49,7 +48,7 @@ class Table:
 @contextlib.contextmanager
 def table(path: Path, columns: dict) -> Iterator[Table]:
     """A `Table` that becomes `path` when all went well."""
-    with paths.atomic(path) as file:
+    with atomic(path) as file:
         rows = Table(file, columns)
         try:
             yield rows
@@ -58,18 +57,3 @@ def table(path: Path, columns: dict) -> Iterator[Table]:
                 rows.close()  # into the file that is thrown away: Arrow closes it in any case, and later is too late
             raise
         rows.close()
-
-
-def write_note(path: Path, facts: dict) -> None:
-    """`facts` as JSON, with a hash of themselves."""
-    text = json.dumps(facts, sort_keys=True)
-    paths.write_atomic(path, json.dumps({"sha256": paths.sha256(text), "facts": text}))
-
-
-def read_note(path: Path) -> dict | None:
-    """What `write_note` wrote; None where it is not there, or not as it was written."""
-    try:
-        note = json.loads(path.read_text("utf-8"))
-        return json.loads(note["facts"]) if paths.sha256(note["facts"]) == note["sha256"] else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None

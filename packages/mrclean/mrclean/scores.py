@@ -18,7 +18,7 @@ from functools import lru_cache
 import numpy as np
 
 from .document import Document, Drop, Keep
-from .rules import CUTS, RULE_SETS
+from .rules import KINDS, RULE_SETS
 from .words import numbered
 
 # The runs of marks are bounded, so that no text takes more than linear time.
@@ -76,7 +76,9 @@ def score(document: Document, rule_sets: Iterable[str] = RULE_SETS) -> Keep | Dr
 
 def score_to_cut(document: Document) -> Keep | Drop:
     """`score`, but only by the rule sets that cut this kind: where nobody looks at the others, they cost time."""
-    cutting = [name for name, of in RULE_SETS.items() if {limit.score for limit in of.limits} & {*CUTS[document.kind]}]
+    cutting = [
+        name for name, of in RULE_SETS.items() if {limit.score for limit in of.limits} & {*KINDS[document.kind].cuts}
+    ]
     return score(document, cutting)
 
 
@@ -84,7 +86,7 @@ def cut(document: Document) -> Keep | Drop:
     """Drops a scored document that fails a rule by which its kind is cut."""
     for name, rule_set in RULE_SETS.items():
         for limit in rule_set.limits:
-            if limit.score in CUTS[document.kind] and not limit.passes(document.scores):
+            if limit.score in KINDS[document.kind].cuts and not limit.passes(document.scores):
                 bounds = f"{limit.low:g} to {limit.high:g} {limit.unit}".replace("-inf to", "at most")
                 found = f"{limit.score} is {document.scores[limit.score]:.4g}"
                 return Drop(name, f"{found}, limit {bounds.replace('to inf', 'or more')}: {document.text}")

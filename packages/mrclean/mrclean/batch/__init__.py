@@ -19,8 +19,7 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
-from ... import paths
-from .. import account, pipeline
+from .. import account, files, pipeline, wording
 from . import listing, report, twins, work
 from .engines import ENGINES, Stopped
 
@@ -107,9 +106,9 @@ def run(
 
 def _hashes(job: work.Job, order: list[tuple[dict, dict]]) -> dict[str, str]:
     return {
-        "input": paths.sha256("".join(manifest["input"] for manifest, _ in order)),
+        "input": files.sha256("".join(manifest["input"] for manifest, _ in order)),
         "config": job.config,
-        "output": paths.sha256("".join(manifest["outputs"]["documents"] for _, manifest in order)),
+        "output": files.sha256("".join(manifest["outputs"]["documents"] for _, manifest in order)),
     }
 
 
@@ -169,16 +168,16 @@ def _claim(out: Path) -> None:
         raise ValueError(
             f"{out / linked[0]} is a link, and what is written there would lie elsewhere; name another folder"
         )
-    paths.write_atomic(out / ".work" / "made_by", "python -m helpers.mrclean\n")
+    files.write(out / ".work" / "made_by", "python -m mrclean\n")
 
 
 def _config_hash(kind: str, column: str) -> str:
     """Rules, steps, and what else decides about the output: the code, and the versions of what it calls."""
     package = Path(__file__).parent.parent
-    code = [paths.sha256_file(path) for path in sorted(package.rglob("*.py"))]
+    code = [files.sha256_file(path) for path in sorted(package.rglob("*.py"))]
     versions = [metadata.version(name) for name in _SHAPING]
     facts = [kind, column, account.config_hash(pipeline.STEPS), *code, *versions, *map(str, sys.version_info[:2])]
-    return paths.sha256("\n".join(facts))
+    return files.sha256("\n".join(facts))
 
 
 class _Progress:
@@ -190,8 +189,6 @@ class _Progress:
         self._began = time.monotonic()
 
     def tell(self, cleaned: dict) -> None:
-        from ...budget import duration
-
         size = {shard.name: shard.size for shard in self._shards}
         before = sum(size[name] for name, manifest in cleaned.items() if not manifest["again"])  # by an earlier start
         # Where workers do not count the bytes they read, those of whole shards have to do.
@@ -204,7 +201,7 @@ class _Progress:
         left = max(0, self._total - before - now)
         seconds = time.monotonic() - self._began
         share = 1 - left / self._total
-        text = f"{len(cleaned)} of {len(self._shards)} shards, {share:.0%} of {report.amount(self._total)}"
+        text = f"{len(cleaned)} of {len(self._shards)} shards, {share:.0%} of {wording.amount(self._total)}"
         if now > 0.02 * self._total and seconds > 2:
-            text += f", {now / 1e6 / seconds:.1f} MB/s, {duration(left * seconds / now)} left, then duplicates"
+            text += f", {now / 1e6 / seconds:.1f} MB/s, {wording.duration(left * seconds / now)} left, then duplicates"
         self._say(text, False)

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 
-from .. import readers
 from ..document import Document
+from ..dump import wiki_pages
 from ..rules import value
 from .listing import Entry
 
@@ -255,7 +255,7 @@ def _dump(stream, entry: Entry) -> Iterator[Document | Refused]:
                 raise _Unending(f"more than {waiting / 1e6:.0f} MB without the end of a page")
             yield piece
 
-    for page in readers.wiki_pages(fed()):
+    for page in wiki_pages(fed()):
         number, waiting = number + 1, 0
         del page["number"]  # of the page in its own wiki; what is unique here is the place in the dump
         id = f"{entry.id}/{number}"

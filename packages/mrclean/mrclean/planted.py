@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import stats
 from . import dedup, private
 from .contamination import EvaluationTexts
 
@@ -238,17 +237,19 @@ def share_a_band(same: np.ndarray, bands: int, rows: int) -> np.ndarray:
 def by_similarity(similarity: np.ndarray, same: np.ndarray, bands: int, rows: int) -> list[dict[str, float]]:
     """Per tenth of similarity with at least 10 pairs: their mean similarity, the share that become candidates with its
     95 % Wilson interval (as if the pairs were independent), and the share that the formula expects."""
+    from scipy.stats import binomtest
+
     hits, found = share_a_band(same, bands, rows), []
     for low in np.arange(0, 1, 0.1):
         inside = (similarity >= low) & (similarity < low + 0.1)
         if inside.sum() >= 10:
-            begin, end = stats.wilson(int(hits[inside].sum()), int(inside.sum()))
+            sure = binomtest(int(hits[inside].sum()), int(inside.sum())).proportion_ci(method="wilson")
             found.append(
                 {
                     "similarity": float(similarity[inside].mean()),
                     "measured": float(hits[inside].mean()),
-                    "low": begin,
-                    "high": end,
+                    "low": float(sure.low),
+                    "high": float(sure.high),
                     "expected": float(dedup.found_probability(similarity[inside], bands, rows).mean()),
                 }
             )

@@ -1,4 +1,4 @@
-"""python -m helpers.mrclean INPUT... --out DIR --kind KIND: clean a folder of your own.
+"""python -m mrclean INPUT... --out DIR --kind KIND: clean a folder of your own.
 
 Exit status: 0 all well, 1 something was quarantined (see the report), 2 wrong usage, nothing could be read, or it had
 to stop before the end.
@@ -16,10 +16,10 @@ from pathlib import Path
 
 import filelock
 
-from ..journal.markdown import clean
 from . import batch
 from .batch.report import summary
 from .pipeline import STEPS
+from .wording import one_line
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m helpers.mrclean",
+        prog="python -m mrclean",
         description="Clean text: repair it, replace private data, drop what is no text and what is there twice, and "
         "account for every document. An interrupted run goes on when it is started again.",
         epilog="Exit status: 0 all well; 1 something was quarantined, see the report; 2 wrong usage, nothing could be "
@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     parser.add_argument("--workers", type=_positive, default=cores, metavar="N", help=f"processes (default: {cores})")
-    parser.add_argument("--engine", choices=list(batch.ENGINES), default="local", help="ray needs the extra .[scale]")
+    parser.add_argument("--engine", choices=list(batch.ENGINES), default="local", help="ray needs the extra [ray]")
     parser.add_argument("--text-column", default="text", metavar="NAME", help="of rows with texts (default: text)")
     return parser
 
@@ -111,7 +111,7 @@ class _Screen:
             )
 
     def fail(self, text: str) -> int:
-        self.say(f"error: {clean(text, limit=1000)}", True)
+        self.say(f"error: {one_line(text, limit=1000)}", True)
         return 2
 
 

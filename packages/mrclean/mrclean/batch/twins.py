@@ -19,10 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ... import paths
-from .. import dedup
-from ..rules import value
-from .tables import read_note, write_note
+from .. import dedup, files
+from ..files import read_note, write_note
+from ..rules import KINDS
 from .work import Job
 
 PART_BYTES = 64_000_000  # of shingles that one worker compares, where the groups are smaller than that
@@ -114,7 +113,7 @@ def _near(documents: Numbering, sizes: np.ndarray, skip: np.ndarray, engine) -> 
     job = documents.job
     for name in ("edges", "groups"):
         shutil.rmtree(job.path(name), ignore_errors=True)
-    with paths.atomic(job.path("edges", "skip.npy")) as file:
+    with files.atomic(job.path("edges", "skip.npy")) as file:
         np.save(file, skip)
     labels = np.arange(len(documents))
     bands = [(job, documents.shards, band) for band in range(job.bands[0])]
@@ -143,7 +142,7 @@ def star_edges(job: Job, shards: list[str], band: int) -> str:
     first = np.repeat(order[begin], np.diff(np.append(begin, len(order)))) if len(order) else order
     edges = np.stack([first, order], axis=1)[first != order]
     path = job.path("edges", f"{band}.npy")
-    with paths.atomic(path) as file:
+    with files.atomic(path) as file:
         np.save(file, edges)
     return str(path)
 
@@ -181,7 +180,7 @@ def gather(job: Job, shard: str, rows: np.ndarray, numbers: np.ndarray, labels: 
                     found[int(labels[k]) % parts].append((int(numbers[k]), int(labels[k]), hashes, shingles))
                 for part, documents in found.items():
                     # Arrow's own format, not packed: `compare` maps it into memory instead of reading it.
-                    with paths.atomic(job.path("groups", str(part), f"{shard}.{group}.arrow")) as out:
+                    with files.atomic(job.path("groups", str(part), f"{shard}.{group}.arrow")) as out:
                         table = pa.table(dict(zip(schema.names, zip(*documents, strict=True), strict=True)), schema)
                         with pa.ipc.new_file(out, schema) as writer:
                             writer.write_table(table)
@@ -194,7 +193,7 @@ def compare(job: Job, part: int) -> list[tuple[int, int, float]]:
     As in `dedup.near_duplicates`: the largest document survives, of equals the first, and a document is only compared
     with survivors that share a band. Here these are at most `COMPARED`, so in a very large group a twin may be missed.
     """
-    threshold = value(f"{job.kind}_near_duplicate")
+    threshold = KINDS[job.kind].near_duplicate.value
     groups: dict[int, list[tuple[int, np.ndarray, np.ndarray]]] = defaultdict(list)
     for path in sorted(Path(job.path("groups", str(part))).glob("*.arrow")):
         for number, label, bands, shingles in _mapped(path):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from pathlib import Path
 
-from .. import paths
+from . import files
 from .account import size
-from .document import KINDS, Document
+from .document import Document
 from .pipeline import Result
-from .rules import value
+from .rules import KINDS
+
+COLUMNS = ("id", "kind", "source", "title", "text")
 
 
 def split(result: Result, val_fraction: float) -> dict[str, list[Document]]:
@@ -50,43 +53,36 @@ def straddling(result: Result, sides: dict[str, list[Document]]) -> list[tuple[f
     found = [(1.0, both, both) for both in sorted(in_val & in_train)]
     for kind, pairs in result.closest.items():
         for share, _, a, b in pairs:
-            if share >= value(f"{kind}_same_side") and (
+            if share >= KINDS[kind].same_side.value and (
                 (a in in_val and b in in_train) or (a in in_train and b in in_val)
             ):
                 found.append((share, a, b))
     return found
 
 
-def write_corpus(sides: dict[str, list[Document]], profile: str) -> dict:
-    """Write corpus/train.parquet and corpus/val.parquet, one row per document, and the manifest; gives the manifest.
+def write_corpus(sides: dict[str, list[Document]], folder: Path) -> dict:
+    """Write train.parquet and val.parquet, one row per document; gives documents and bytes, by side and kind.
 
     Columns: id, kind, source, title, text (all strings). The same documents give the same bytes.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    folder = paths.artifacts("corpus")
-    (folder / "manifest.json").unlink(missing_ok=True)  # from here on the folder counts as unfinished
+    kinds = [kind for kind in KINDS if any(d.kind == kind for documents in sides.values() for d in documents)]
     facts: dict = {"documents": {}, "bytes": {}}
     for side, documents in sides.items():
-        columns = {name: [getattr(d, name) for d in documents] for name in ("id", "kind", "source", "title", "text")}
-        table = pa.table(columns, schema=pa.schema([(name, pa.string()) for name in columns]))
+        columns = {name: [getattr(d, name) for d in documents] for name in COLUMNS}
+        table = pa.table(columns, schema=pa.schema([(name, pa.string()) for name in COLUMNS]))
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd", row_group_size=1024)
-        paths.write_atomic(folder / f"{side}.parquet", sink.getvalue().to_pybytes())
-        facts["documents"][side] = {kind: sum(d.kind == kind for d in documents) for kind in KINDS}
-        facts["bytes"][side] = {kind: sum(size(d) for d in documents if d.kind == kind) for kind in KINDS}
-    return paths.write_manifest(folder, "01_mrclean", profile, **facts)
+        files.write(folder / f"{side}.parquet", sink.getvalue().to_pybytes())
+        facts["documents"][side] = {kind: sum(d.kind == kind for d in documents) for kind in kinds}
+        facts["bytes"][side] = {kind: sum(size(d) for d in documents if d.kind == kind) for kind in kinds}
+    return facts
 
 
-def read_corpus(profile: str) -> dict[str, list[dict[str, str]]]:
-    """What `write_corpus` left, checked against its manifest: {"train": rows, "val": rows}, a dict for each document.
-
-    Raises:
-        MissingArtifact: unfinished, changed since it was made, or made with another profile.
-    """
+def read_corpus(folder: Path) -> dict[str, list[dict[str, str]]]:
+    """What `write_corpus` left: {"train": rows, "val": rows}, a dict for each document."""
     import pyarrow.parquet as pq
 
-    folder = paths.artifacts("corpus")
-    paths.read_manifest(folder, "01_mrclean", profile)
     return {side: pq.read_table(folder / f"{side}.parquet").to_pylist() for side in ("train", "val")}

@@ -126,9 +126,7 @@ class Ray:
             import ray
             import ray.data
         except ImportError as error:
-            raise Stopped(
-                "the engine ray is not installed:  python -m pip install -c constraints.txt -e '.[scale]'"
-            ) from error
+            raise Stopped("the engine ray is not installed:  python -m pip install 'ray[data]'") from error
         self._ray, self.bytes_done, self.tick = ray, None, None
         own = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers, "include_dashboard": False}
         for name in ("ray", "ray.data"):
