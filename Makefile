@@ -10,7 +10,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 TORCH  ?=
-EDITABLE := -e packages/mrclean
+EDITABLE := -e packages/labjournal -e packages/mrclean
 
 INDEX_cpu  := https://download.pytorch.org/whl/cpu
 INDEX_cuda := https://download.pytorch.org/whl/cu130

@@ -48,7 +48,7 @@ def last(folder: Path) -> Path:
     if not every:
         raise paths.MissingArtifact(
             f"{paths.relative(folder)} holds no checkpoint; train first: notebooks/03_gpt.ipynb, or "
-            "python -m helpers.gpt train --text FILE"
+            "python -m helpers.own_text train --text FILE"
         )
     return every[-1]
 

@@ -25,10 +25,6 @@ class Notebook:
 
     @property
     def path(self):
-        if self.name == TRAINING.name:
-            return ROOT / "helpers" / "gpt" / "__main__.py"
-        if self.name.startswith("bench_"):
-            return ROOT / "tests" / "bench" / f"{self.name.removeprefix('bench_')}.py"
         return ROOT / "notebooks" / f"{self.name}.ipynb"
 
 
@@ -112,8 +108,7 @@ NOTEBOOKS = (
     ),
 )
 
-# Records that no notebook makes: the runner's of the whole course, those of `python -m helpers.gpt train`, and those
-# of `make bench`.
+# Records that no notebook makes but the runner.
 COURSE = Notebook(
     "course",
     "The whole course",
@@ -121,39 +116,11 @@ COURSE = Notebook(
     headline=("setup_seconds", "run_seconds", "peak_memory"),
 )
 
-TRAINING = Notebook(
-    "gpt_train",
-    "A GPT on your own text",
-    "What does a GPT learn from this text?",
-    bound="matmul",
-    headline=("val_loss_all", "val_bits_per_byte"),
-)
-
-BENCHMARKS = (
-    Notebook("bench_journal", "What the journal costs", "What do a start and a logged number take, also among many?"),
-    Notebook("bench_watch", "What watching costs", "What do a watched step, the live chart and the monitor take?"),
-    Notebook("bench_clean_speed", "How fast cleaning is", "How many times datatrove's speed, per core?"),
-    Notebook("bench_clean_effect", "What cleaning is worth", "Does a small model learn more from cleaned text?"),
-    Notebook("bench_clean_scale", "How cleaning grows", "What do more workers and more text cost, up to a terabyte?"),
-    Notebook("bench_tokenizer", "How fast the tokenizer is", "What do learning and encoding take beside the best?"),
-    Notebook("bench_vocabulary", "Which vocabulary", "How many ids serve a small model best, at equal compute?"),
-    Notebook("bench_resume", "Killed and resumed", "Is a training that is killed and goes on the one never stopped?"),
-    Notebook("bench_budget", "What a plan is worth", "How far do time and peak memory lie from what was planned?"),
-    Notebook("bench_race", "A fast recipe beside nanoGPT", "How much less time does the same loss take?"),
-    Notebook("bench_levers", "Lever by lever", "What is each part of the fast recipe worth, in tokens and in seconds?"),
-    Notebook("bench_recipes", "The better default", "Is the fast recipe better where the course trains on tokens?"),
-    Notebook("bench_numerics", "What numerics change", "Do bfloat16 and dropout without attention train as well?"),
-    Notebook(
-        "bench_tune", "The same number of trials", "What do the plain and the fast recipe reach when both are tuned?"
-    ),
-    Notebook("bench_spread", "Spread over seeds", "How far apart are runs that differ in the seed or the processor?"),
-)
-
 
 def notebook(name: str) -> Notebook:
     """Look a notebook up by its name or number ("03_gpt", "03", "3")."""
     wanted = name.removesuffix(".ipynb").split("/")[-1]
-    for entry in (*NOTEBOOKS, COURSE, TRAINING, *BENCHMARKS):
+    for entry in (*NOTEBOOKS, COURSE):
         if wanted == entry.name or wanted.zfill(2) == entry.number:
             return entry
     raise ValueError(f"no notebook {name!r}; there are {', '.join(n.name for n in NOTEBOOKS)}")

@@ -8,8 +8,9 @@ import tempfile
 import threading
 from pathlib import Path
 
+from labjournal.run import IN_PLACE
+
 from . import course, paths
-from .journal.run import IN_PLACE
 
 CELL_TIMEOUT = 3600  # seconds; against a hang, not a budget
 KERNEL_METADATA = {

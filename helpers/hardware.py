@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import random
-import re
 import time
 from dataclasses import asdict, dataclass, field
+
+from labjournal.processor import name, usable_cores
 
 from .paths import MissingArtifact, artifacts, read_json, relative, write_json
 
 BF16_GAIN = 1.3  # bfloat16 is used when its matmul is at least this much faster: below it, noise could flip the choice
-
-INSTRUCTIONS = {  # flag of a processor -> what it is called; those that kernels of matrix products choose between
-    "avx2": "AVX2",
-    "avx512f": "AVX-512",
-    "avx512_bf16": "bfloat16 units",
-    "amx_bf16": "AMX",
-    "asimd": "NEON",
-    "bf16": "bfloat16 units",
-    "sve": "SVE",
-}
 
 
 @dataclass(frozen=True)
@@ -63,7 +53,7 @@ def probe(seconds: float = 8.0) -> Hardware:
     return Hardware(
         device=device,
         accelerators=_accelerators(torch),
-        device_name={"cuda": torch.cuda.get_device_name, "mps": lambda: "Apple GPU"}.get(device, _cpu_name)(),
+        device_name={"cuda": torch.cuda.get_device_name, "mps": lambda: "Apple GPU"}.get(device, name)(),
         dtype=choose_dtype(gflops),
         threads=torch.get_num_threads(),
         cores=usable_cores(),
@@ -113,13 +103,6 @@ def load() -> Hardware:
 def known() -> Hardware | None:
     """What notebook 00 measured, or None when it has not run here."""
     return load() if _file().is_file() else None
-
-
-def usable_cores() -> int:
-    """Cores this process may use, which on a shared machine is fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def autocast(hardware: Hardware):
@@ -195,40 +178,3 @@ def _best_seconds(work, seconds: float, sync) -> float:
             sync()
         best = min(best, time.perf_counter() - start)
     return best
-
-
-def processor() -> dict:
-    """The CPU by what decides how it rounds: its name, its model, and the instruction sets that are used of it.
-
-    Known without a measurement, so that every run has it. ``ATEN_CPU_CAPABILITY`` (PyTorch's own variable) names the
-    instruction sets where it keeps PyTorch from using the best ones.
-    """
-    facts = _cpuinfo()
-    flags = {*facts.get("flags", "").split(), *facts.get("Features", "").split()}
-    used = [said for flag, said in INSTRUCTIONS.items() if flag in flags]
-    if limit := os.environ.get("ATEN_CPU_CAPABILITY"):
-        used = [f"no more than {limit.lower()}"]
-    return {
-        "name": short_name(_cpu_name()),
-        "model": " ".join(facts[key] for key in ("cpu family", "model", "stepping") if key in facts),
-        "instructions": used,
-    }
-
-
-def short_name(name: str) -> str:
-    """A processor's name without trade marks and clock: "Intel Xeon"."""
-    return " ".join(re.sub(r"\((R|TM)\)|\b(Processor|CPU)\b|@.*", "", name).split())
-
-
-def _cpu_name() -> str:
-    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
-
-
-def _cpuinfo() -> dict[str, str]:
-    """What Linux says of the first core; {} elsewhere."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            first = file.read().partition("\n\n")[0]
-    except OSError:
-        return {}
-    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+
+from labjournal.files import atomic, read_json, sha256, sha256_file, write_atomic, write_json
+
+__all__ = [
+    "ROOT", "MissingArtifact", "artifacts", "atomic", "images_dir", "journal_dir", "read_json", "read_manifest",
+    "relative", "sha256", "sha256_file", "shown", "sources_dir", "workspace", "write_atomic", "write_json",
+    "write_manifest",
+]  # fmt: skip
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -57,54 +61,6 @@ def shown(path: Path) -> str:
         return str(path)
 
 
-def sha256(data: str | bytes) -> str:
-    return hashlib.sha256(data.encode("utf-8") if isinstance(data, str) else data).hexdigest()
-
-
-def sha256_file(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextlib.contextmanager
-def atomic(path: Path) -> Iterator[BinaryIO]:
-    """A binary file to write that becomes `path` whole or not at all: temporary file in the same folder, fsync, rename.
-
-    While it grows, its name tells which process writes it: ``.NAME.PID.part``.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with open(part, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def write_atomic(path: Path, data: str | bytes) -> None:
-    """Write `path` whole or not at all."""
-    with atomic(path) as file:
-        file.write(data.encode("utf-8") if isinstance(data, str) else data)
-
-
-def json_text(value: object) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def write_json(path: Path, value: object) -> None:
-    write_atomic(path, json_text(value))
-
-
-def read_json(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, nested without end
-        raise ValueError(f"{relative(path)} is not valid JSON ({error}); delete it and make it again") from error
-
-
 def write_manifest(folder: Path, made_by: str, profile: str, **facts) -> dict:
     """Close a folder of artifacts: ``manifest.json`` says who made it, from what, and the hash of every file.
 
@@ -125,7 +81,7 @@ def read_manifest(folder: Path, made_by: str, profile: str) -> dict:
     """The manifest of an artifact folder, checked: finished, from this profile, files unchanged.
 
     Args:
-        made_by: a notebook ("03_gpt"), or the command that makes it ("helpers.gpt train").
+        made_by: a notebook ("03_gpt"), or the command that makes it ("helpers.own_text train").
 
     Raises:
         MissingArtifact: names the folder, what is wrong, and the notebook or command to run.

@@ -2,57 +2,9 @@
 
 from __future__ import annotations
 
-import io
+from labjournal.pictures import COLORS, DPI, figure, png
 
-WIDTH = 8.0  # inches; with DPI it fixes the pixel width
-DPI = 120
-UNSEEN = 10  # of 255
-
-# Okabe and Ito's palette: told apart with any colour vision.
-COLORS = {
-    "blue": "#0072B2",
-    "orange": "#D55E00",
-    "green": "#009E73",
-    "pink": "#CC79A7",
-    "sky": "#56B4E9",
-    "amber": "#E69F00",
-    "grey": "#666666",
-    "black": "#000000",
-}
-
-STYLE = {
-    "font.family": "DejaVu Sans",  # ships with matplotlib, so every machine draws the same letters
-    "font.size": 11,
-    "axes.titlesize": 12,
-    "axes.titlelocation": "left",
-    "axes.labelsize": 11,
-    "xtick.labelsize": 11,
-    "ytick.labelsize": 11,
-    "legend.fontsize": 11,
-    "legend.frameon": False,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#dddddd",
-    "grid.linewidth": 0.8,
-    "lines.linewidth": 2.0,
-    "figure.facecolor": "white",
-}
-
-
-def figure(nrows: int = 1, ncols: int = 1, height: float | None = None, **kwargs):
-    """(fig, ax) in the course's style, 8 inches wide; `ax` is an array when there is more than one.
-
-    `height` is in inches, 3.6 a row by default. Further keywords go to ``Figure.subplots`` (sharex, width_ratios …).
-    """
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    matplotlib.rcParams.update({**STYLE, "axes.prop_cycle": matplotlib.cycler(color=list(COLORS.values()))})
-    # Figure, not pyplot.figure: pyplot keeps every figure alive, and a notebook would show it twice.
-    fig = Figure(figsize=(WIDTH, height or 3.6 * nrows), dpi=DPI, layout="constrained")
-    return fig, fig.subplots(nrows, ncols, **kwargs)
+__all__ = ["COLORS", "figure", "flow", "histograms", "label_line", "label_lines", "picture", "png"]
 
 
 def label_line(ax, x, y, text: str, color: str | None = None, dy: float = 0.0) -> None:
@@ -150,23 +102,3 @@ def flow(ax, boxes: list[tuple[str, str]], around=(), highlight=(), rows: int | 
         ax.annotate("", (0.1, into), (0.03, into), arrowprops={**line, "color": COLORS["orange"], "linewidth": 1.8})
     ax.set(xlim=(0, 1), ylim=((rows or len(boxes)) - 0.5, -0.6))
     ax.axis("off")
-
-
-def png(fig, small: bool = True) -> bytes:
-    """The figure as PNG. No software version, no date: unchanged data gives unchanged bytes.
-
-    Args:
-        small: with a palette of 256 colours, a third of the size, if no channel of a pixel moves by more than UNSEEN.
-    """
-    from PIL import Image, ImageChops
-
-    buffer = io.BytesIO()
-    fig.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
-    if not small:
-        return buffer.getvalue()
-    drawn = Image.open(buffer).convert("RGB")
-    few = drawn.quantize(256, method=Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
-    farthest = max(high for _, high in ImageChops.difference(drawn, few.convert("RGB")).getextrema())
-    buffer = io.BytesIO()
-    (few if farthest <= UNSEEN else drawn).save(buffer, format="png", optimize=True)
-    return buffer.getvalue()

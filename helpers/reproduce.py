@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from labjournal import agreement, changes, store
+
 from . import course, paths
-from .journal import agreement, changes
-from .journal import record as store
 
 
 def source(picture: str, profile: str) -> tuple[str, course.Notebook]:

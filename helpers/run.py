@@ -20,11 +20,11 @@ import sys
 import time
 from pathlib import Path
 
+from labjournal import follow, pages, provenance, store
+from labjournal.run import BECAUSE, IN_PLACE
+
 from . import course, hardware, journal, paths, profile, reproduce, sources
 from .execution import Execution
-from .journal import follow, pages, provenance
-from .journal import record as store
-from .journal.run import BECAUSE, IN_PLACE
 
 LOOK = 15.0  # seconds between two looks at a training
 
@@ -251,7 +251,7 @@ def fingerprint(notebook: course.Notebook, profile_name: str) -> str:
         profile.PROFILES[profile_name].as_dict(),
         os.environ.get("ENCODER"),
         os.environ.get("SEED"),
-        provenance.helpers_hash(),
+        [paths.sha256_file(path) for path in journal.own_files()],
         sources.data_hash(*notebook.sources),
         [_made(folder) for name in notebook.needs for folder in course.notebook(name).makes],
     ]

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from helpers import journal, plots, stats
-from helpers.journal import JournalError, agreement, changes, comparison, render
-from helpers.journal import record as store
 from helpers.paths import write_json
+from labjournal import JournalError, agreement, changes, comparison, render, store
 from tests.bench import spread as bench_spread
 
 

@@ -70,10 +70,11 @@ def tree(out, *folders):
     return {path.relative_to(out).as_posix(): paths.sha256_file(path) for path in found}
 
 
-WORDS = """
+SOME_WORDS = """
 A Wikipedia a and clean code come document documents drop each every function hold is its kind's lists minimum
 one per pure raw reason result reviews says shorter sides step than the them they thresholds what where with
-""".split()
+"""
+WORDS = SOME_WORDS.split()
 
 
 def prose(seed, words=40):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from helpers import gpt, journal
-from tests.bench import arms, checkout, levers, numerics
+from tests.bench import BENCHMARKS, arms, checkout, levers, numerics
 
 
 def test_tuning_never_sees_the_last_tenth():
@@ -140,7 +140,7 @@ class Pool:
 
 @pytest.fixture
 def run(workspace):
-    return journal.start("bench_numerics", config={}, data_hash="made up")
+    return journal.start(BENCHMARKS["numerics"], config={}, data_hash="made up")
 
 
 def final(run, name):

@@ -141,7 +141,7 @@ def test_a_stop_at_an_evaluation_keeps_it(tmp_path):
 
 
 def test_no_checkpoint_says_how_to_get_one(tmp_path):
-    with pytest.raises(paths.MissingArtifact, match=r"holds no checkpoint; train first.*helpers.gpt train --text"):
+    with pytest.raises(paths.MissingArtifact, match=r"holds no checkpoint; train first.*helpers.own_text train --text"):
         checkpoint.last(tmp_path)
 
 

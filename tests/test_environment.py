@@ -69,27 +69,3 @@ def test_importing_the_helpers_loads_nothing_heavy():
     heavy = {"torch", "transformers", "scipy", "matplotlib", "sklearn", "datasets", "pandas", "pyarrow"}
     heavy |= {"PIL", "skimage", "soundfile"}
     assert not heavy & set(loaded.stdout.split())
-
-
-def test_imports_between_helpers_run_downwards():
-    import ast
-
-    layer = {
-        "paths": 0, "profile": 0, "course": 0, "sources": 0, "hardware": 0,
-        "stats": 1, "trend": 1, "budget": 1, "plots": 1, "journal": 1,
-        "mrclean": 2, "bpe": 2, "shards": 2, "gpt": 2, "muon": 2, "recipe": 2, "training": 2, "checkpoint": 2,
-        "own_text": 2, "media": 2,
-        "classify": 3, "encoder": 3, "finetune": 3,
-        "execution": 4, "reproduce": 4, "run": 4,
-    }  # fmt: skip
-    for path in sorted((ROOT / "helpers").rglob("*.py")):
-        parts = path.relative_to(ROOT / "helpers").with_suffix("").parts
-        if parts == ("__init__",):
-            continue
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if not isinstance(node, ast.ImportFrom) or not node.level:
-                continue
-            if node.level == len(parts):  # relative to helpers/
-                names = [node.module.split(".")[0]] if node.module else [alias.name for alias in node.names]
-                for name in names:
-                    assert layer[name] <= layer[parts[0]], f"{'/'.join(parts)}.py imports {name}, from a layer above"

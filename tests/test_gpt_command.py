@@ -1,4 +1,4 @@
-"""python -m helpers.gpt: training on a text file, killed and gone on with, text from it, and what is refused."""
+"""python -m helpers.own_text: training on a text file, killed and gone on with, text from it, and what is refused."""
 
 import os
 import random
@@ -11,11 +11,11 @@ import time
 
 import pytest
 import torch
+from helpers.own_text.__main__ import main
 
 from helpers import bpe, checkpoint, hardware, own_text, paths, training
 from helpers.gpt import GPT, FastGPT, files
-from helpers.gpt.__main__ import main
-from helpers.journal import record as store
+from labjournal import store
 from tests.bench import resume
 
 CPU = hardware.Hardware("cpu", "test", "float32", 1, 1, 8.0, {"float32": 1.0}, 1.0, 1.0)
@@ -112,7 +112,7 @@ def test_ctrl_c_keeps_what_was_done_and_says_how_to_go_on(lab, monkeypatch, caps
     assert "stopping after this step" in told and "stopped after step 4 of 6; go on with:\npython -m" in told
     assert checkpoint.last(lab / "out" / "checkpoints").name == "step-000004"
     command = shlex.split(told.splitlines()[-1])
-    assert command[:4] == ["python", "-m", "helpers.gpt", "train"]
+    assert command[:4] == ["python", "-m", "helpers.own_text", "train"]
     assert command[command.index("--recipe") + 1] == "fast"
     assert main(command[3:]) == 0
     first, second = sorted((lab / "journal" / "runs").glob("*"))
@@ -300,5 +300,7 @@ def test_killed_at_random_moments_and_gone_on_with_it_is_the_training_that_never
 
 
 def test_help_names_the_three_commands():
-    done = subprocess.run([sys.executable, "-m", "helpers.gpt", "-h"], capture_output=True, text=True, cwd=paths.ROOT)
+    done = subprocess.run(
+        [sys.executable, "-m", "helpers.own_text", "-h"], capture_output=True, text=True, cwd=paths.ROOT
+    )
     assert done.returncode == 0 and all(word in done.stdout for word in ("train", "sample", "export"))

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from helpers import course, journal, plots
-from helpers.journal import JournalError, index, metrics, render, verify
-from helpers.journal import record as store
 from helpers.paths import ROOT, read_json
+from labjournal import JournalError, index, metrics, pictures, render, store, verify
+from tests.bench import BENCHMARKS
 
 
 @pytest.fixture
@@ -261,22 +261,14 @@ def test_every_notebook_can_be_looked_up_by_name_and_number():
         course.notebook("42")
 
 
-def test_a_benchmark_record_comes_from_here_else_from_the_committed_journal(workspace, monkeypatch):
+def test_a_benchmark_record_comes_from_here_else_from_the_committed_journal(workspace):
     committed = journal.benchmark("bench_clean_effect", "laptop")
     assert committed["notebook"] == "bench_clean_effect" and committed["status"] == "finished"
     assert journal.benchmark("bench_clean_effect", "gpu") is None
-    run = journal.start("bench_clean_effect")
+    run = journal.start(BENCHMARKS["clean_effect"])
     run.log(gain_all=1.0, unit="bits/byte")
     run.finish(verdict="measured here")
     assert journal.benchmark("bench_clean_effect", run.record["profile"])["run_id"] == run.record["run_id"]
-
-    asked = []
-    monkeypatch.setattr("subprocess.run", lambda command, **options: asked.append((command, options)))
-    monkeypatch.setenv("FRESH", "1")
-    journal.benchmark("bench_clean_effect", "laptop")
-    ((command, options),) = asked
-    assert command[1:] == ["-m", "tests.bench", "clean_effect"] and options["check"]
-    assert options["env"]["PROFILE"] == "laptop" and options["env"]["FRESH"] == "0"
 
 
 def test_the_arrays_of_a_figure_are_those_it_was_given(workspace):
@@ -287,7 +279,7 @@ def test_the_arrays_of_a_figure_are_those_it_was_given(workspace):
 
 
 def test_arms_stand_in_one_table_instead_of_a_row_for_each_metric(workspace):
-    run = journal.start("bench_levers")
+    run = journal.start(BENCHMARKS["levers"])
     for arm, worth in (("Muon", 1.27), ("RoPE", 1.39)):
         run.log(**{f"worth_{arm}": worth, f"worth_{arm}_low": worth - 0.1}, unit="times")
     run.log(alone=1.0, unit="s")
@@ -336,7 +328,7 @@ def test_a_picture_is_small_and_looks_the_same():
     whole, small = plots.png(fig, small=False), plots.png(fig)
     assert len(small) < 0.6 * len(whole)
     images = [np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), int) for data in (whole, small)]
-    assert abs(images[0] - images[1]).max() <= plots.UNSEEN
+    assert abs(images[0] - images[1]).max() <= pictures.UNSEEN
     # Where a palette would show, there is none: many colours, none of them near another.
     fig, ax = plots.figure()
     plots.picture(ax, np.random.default_rng(0).random((200, 200, 3)))

@@ -10,9 +10,8 @@ import pytest
 from markdown_it import MarkdownIt
 
 from helpers import journal
-from helpers.journal import JournalError, index, pages, render, verify
-from helpers.journal import record as store
 from helpers.paths import ROOT, artifacts
+from labjournal import JournalError, index, pages, render, store, verify
 
 MINE = "# Mine\n\nnotes | with `marks`, <b>html</b> and no newline at the end"
 
@@ -35,9 +34,9 @@ def test_eight_processes_append_a_hundred_entries_each(workspace):
     path.parent.mkdir()
     path.write_text(MINE, "utf-8")
     script = (
-        "import sys; from helpers.journal import pages, record\n"
+        "import sys; from labjournal import pages, store\n"
         "for i in range(100):\n"
-        "    record.append(pages.page(), f'\\n<{sys.argv[1]}.{i} ' + 'x' * 3000 + f' {sys.argv[1]}.{i}>\\n')"
+        "    store.append(pages.page(), f'\\n<{sys.argv[1]}.{i} ' + 'x' * 3000 + f' {sys.argv[1]}.{i}>\\n')"
     )
     for process in [python(script, str(number)) for number in range(8)]:
         finished(process)
@@ -57,7 +56,7 @@ def test_without_a_lock_nothing_is_written_and_the_error_says_so(workspace, monk
         stdin=subprocess.PIPE,
     )
     assert holder.stdout.readline() == "held\n"
-    elsewhere = "from helpers.journal import pages, record\nrecord.LOCK_SECONDS = 0.2\nrecord.append(pages.page(), 'x')"
+    elsewhere = "from labjournal import pages, store\nstore.LOCK_SECONDS = 0.2\nstore.append(pages.page(), 'x')"
     _, err = python(elsewhere).communicate(timeout=60)
     holder.communicate("\n")
     assert "no lock on artifacts/.journal.lock" in err and "verify --mend" in err
@@ -67,7 +66,7 @@ def test_without_a_lock_nothing_is_written_and_the_error_says_so(workspace, monk
 FULL = """
 import resource, sys, warnings
 from helpers import journal, plots
-from helpers.journal import record as store
+from labjournal import store
 
 journal.start("03_gpt", seed=1).finish(verdict="before the disk was full")
 run = journal.start("03_gpt", seed=1)
@@ -113,9 +112,9 @@ def test_an_append_that_fails_halfway_leaves_the_old_journal(workspace):
     store.append(pages.page(), "\nold\n")
     before = (workspace / "journal" / "journal.md").read_bytes()
     script = (
-        "import resource, sys; from helpers.journal import pages, record\n"
+        "import resource, sys; from labjournal import pages, store\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), -1))\n"
-        "record.append(pages.page(), 'x' * 10_000)"
+        "store.append(pages.page(), 'x' * 10_000)"
     )
     _, err = python(script, str(len(before) + 1000)).communicate(timeout=60)
     assert "JournalError" in err and "It is what it was before" in err
@@ -349,7 +348,7 @@ SPREAD = {
     ],
 )
 def test_a_damaged_file_of_the_journal_is_told_and_stops_nobody(workspace, name, text, monkeypatch):
-    from helpers.journal import __main__ as command
+    from labjournal import __main__ as command
 
     first = journal.start("03_gpt", seed=1)
     first.finish(verdict="first")
@@ -385,7 +384,7 @@ def test_a_change_that_was_typed_in_an_older_format_is_shown(workspace):
 
 
 def test_a_seed_that_is_gone_and_a_timing_that_was_a_result_are_no_agreement(workspace):
-    from helpers.journal import agreement
+    from labjournal import agreement
 
     first = journal.start("03_gpt", seed=1, data_hash="d")
     first.log(a=1.0, b=1.0, unit="")

@@ -14,10 +14,9 @@ import nbformat
 import numpy as np
 import pytest
 
-from helpers import course, paths, run
-from helpers.journal import record as store
-from helpers.journal import render, verify
+from helpers import course, paths, readme, run
 from helpers.paths import ROOT
+from labjournal import render, store, verify
 
 COMMITTED = [n.name for n in course.NOTEBOOKS]
 
@@ -96,7 +95,7 @@ class TestCommitted:
     ],
 )  # fmt: skip
 def test_a_result_typed_into_text_is_found(text, typed):
-    assert bool(verify.RESULT_NUMBER.search(text)) is typed
+    assert bool(readme.RESULT_NUMBER.search(text)) is typed
 
 
 def run_notebooks(workspace, *arguments, **environment):

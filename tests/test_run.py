@@ -14,8 +14,8 @@ import nbformat
 import pytest
 
 from helpers import course, execution, reproduce, run
-from helpers.journal import record as store
 from helpers.paths import ROOT
+from labjournal import store
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ def test_wilson_known_values():
 
 
 def test_wilson_refuses_the_impossible():
-    with pytest.raises(ValueError, match="5 of 4"):
+    with pytest.raises(ValueError, match="5"):
         stats.wilson(5, 4)
-    with pytest.raises(ValueError, match="0 of 0"):
+    with pytest.raises(ValueError):
         stats.wilson(0, 0)
 
 

@@ -9,10 +9,9 @@ from collections import Counter
 import pytest
 
 from helpers import journal, plots
-from helpers.journal import __main__ as command
-from helpers.journal import pages, render, verify
-from helpers.journal import record as store
 from helpers.paths import ROOT, sha256, write_json
+from labjournal import __main__ as command
+from labjournal import pages, render, store, verify
 
 
 def run(loss=2.0, notebook="03_gpt", **more):
@@ -69,7 +68,7 @@ PLANTED = {
     ),
     "a page that has grown": (
         lambda w, r: store.append(pages.page(), "word " * 40_000),
-        "helpers.journal close",
+        "labjournal close",
     ),
     "a number in a record": (
         lambda w, r: change(r.folder / "run.json", '"final": 2.0', '"final": 1.0'),
@@ -221,7 +220,7 @@ def test_a_damaged_record_keeps_nobody_from_working(workspace, capsys):
 
 def journal_command(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "helpers.journal", *arguments],
+        [sys.executable, "-m", "labjournal", *arguments],
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
 

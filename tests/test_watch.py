@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from helpers import journal
-from helpers.journal import JournalError, follow, monitor, notice, progress, record, reports, verify
-from helpers.journal import __main__ as terminal
 from helpers.paths import ROOT, read_json
+from labjournal import JournalError, follow, monitor, notice, progress, reports, store, verify
+from labjournal import __main__ as terminal
 
 UNIT = "nats/token"
 
@@ -188,7 +188,7 @@ def test_status_follows_a_training_from_start_to_end(run, capsys):
 
 
 def test_watching_is_not_counted_as_step_time(run, monkeypatch):
-    monkeypatch.setattr("helpers.journal.live.Live.show", lambda *args: time.sleep(0.05))
+    monkeypatch.setattr("labjournal.live.Live.show", lambda *args: time.sleep(0.05))
     with run.watch(20, unit=UNIT) as watch:
         for step in range(1, 21):
             watch.step(step, 5.0)
@@ -362,7 +362,7 @@ def test_an_interrupt_while_a_training_is_set_up_leaves_nothing_behind(run, work
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("helpers.journal.board.Board.__init__", interrupted)
+        patched.setattr("labjournal.board.Board.__init__", interrupted)
         train(run, 10, tensorboard=workspace / "board")
     assert run.progress.trainings == []
     train(run, 10)  # the cell can be run again
@@ -464,7 +464,7 @@ def test_what_only_shows_a_training_cannot_end_it(run, monkeypatch):
     def broken(*args):
         raise RuntimeError("no screen")
 
-    monkeypatch.setattr("helpers.journal.live.Live.show", broken)
+    monkeypatch.setattr("labjournal.live.Live.show", broken)
     with pytest.warns(UserWarning, match="live display has failed and is given up, the training goes on") as told:
         train(run, 50)
     assert len(told) == 1
@@ -483,7 +483,7 @@ def test_a_close_that_fails_once_leaves_the_monitor_at_work(run, monkeypatch):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched, pytest.raises(JournalError, match="make room on the disk"):
-        patched.setattr(record, "append", full)
+        patched.setattr(store, "append", full)
         run.finish("v")
     before = len(run.progress.samples)
     end = time.monotonic() + 30
@@ -618,7 +618,7 @@ def test_a_terminal_sees_a_run_of_another_process_and_tells_when_it_was_killed(t
     # The next start closes it; what it had logged is in the record.
     run = journal.start("03_gpt", data_hash="d", seed=1)
     run.close("interrupted")
-    killed = record.all_records()[0]
+    killed = store.all_records()[0]
     assert killed["status"] == "abandoned"
     assert (killed["trainings"][0]["status"], killed["trainings"][0]["step"]) == ("cut off", 40)
     assert len(killed["trainings"][0]["reports"]) == 2 and "monitor" in killed["resources"]
@@ -631,7 +631,7 @@ def test_a_terminal_sees_a_run_of_another_process_and_tells_when_it_was_killed(t
 def test_follow_goes_with_a_run_across_its_restart_and_ends_with_it(training, workspace):
     first = training(20)
     wait_for(first, "waiting")
-    watcher = child("-m", "helpers.journal", "events", "--follow")
+    watcher = child("-m", "labjournal", "events", "--follow")
     wait_for(watcher, "step 20 of 60")
     first.send_signal(signal.SIGKILL)
     first.wait()
@@ -646,9 +646,7 @@ def test_follow_goes_with_a_run_across_its_restart_and_ends_with_it(training, wo
 def test_status_and_report_can_be_followed_too(training):
     process = training(16)
     wait_for(process, "waiting")
-    watchers = [
-        child("-m", "helpers.journal", *what) for what in (["status", "--follow", "--json"], ["show", "--follow"])
-    ]
+    watchers = [child("-m", "labjournal", *what) for what in (["status", "--follow", "--json"], ["show", "--follow"])]
     for watcher, word in zip(watchers, ('"step": 16', "Midterm report, 25 %"), strict=True):
         wait_for(watcher, word)
     process.kill()
@@ -669,7 +667,7 @@ def test_the_bell_rings_in_the_terminal_that_follows_when_a_training_fails(run, 
     import select
 
     ours, theirs = pty.openpty()
-    watcher = child("-m", "helpers.journal", command, "--follow", stdout=theirs, stderr=theirs)
+    watcher = child("-m", "labjournal", command, "--follow", stdout=theirs, stderr=theirs)
     os.close(theirs)
     told, deadline = b"", time.monotonic() + 60
 
@@ -708,7 +706,7 @@ def test_following_begins_before_the_training_and_sees_it_diverge(run, capsys):
 
 def test_runs_of_older_formats_can_be_read_too(monkeypatch, capsys):
     """The committed journal has them; nothing is written."""
-    oldest = record.all_records()[0]
+    oldest = store.all_records()[0]
     assert oldest["format"] == 1
     for command in ("status", "events", "show"):
         assert terminal.main([command, oldest["run_id"]]) in (0, 1)
@@ -748,8 +746,8 @@ def test_a_terminal_gets_one_line_that_is_written_again(run, monkeypatch):
 
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
-    monkeypatch.setattr("helpers.journal.live.PAUSE", 0.0)
-    monkeypatch.setattr("helpers.journal.live.SHARE", math.inf)
+    monkeypatch.setattr("labjournal.live.PAUSE", 0.0)
+    monkeypatch.setattr("labjournal.live.SHARE", math.inf)
     train(run, 50)
     said = screen.getvalue()
     assert said.count("\n") == 1 and said.count("\r") > 10
@@ -758,8 +756,8 @@ def test_a_terminal_gets_one_line_that_is_written_again(run, monkeypatch):
 
 
 def test_a_file_gets_a_line_at_each_quarter(run, capsys, monkeypatch):
-    monkeypatch.setattr("helpers.journal.live.PAUSE", 0.0)
-    monkeypatch.setattr("helpers.journal.live.SHARE", math.inf)
+    monkeypatch.setattr("labjournal.live.PAUSE", 0.0)
+    monkeypatch.setattr("labjournal.live.SHARE", math.inf)
     train(run, 100)
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(" · ")[1] for line in lines[:3]] == ["25 %", "50 %", "75 %"]
@@ -767,7 +765,7 @@ def test_a_file_gets_a_line_at_each_quarter(run, capsys, monkeypatch):
 
 
 def test_a_notebook_draws_one_chart_again_and_keeps_a_sentence(run, monkeypatch):
-    from helpers.journal import live
+    from labjournal import live
 
     drawn, shown = [], []
 
@@ -788,7 +786,7 @@ def test_a_notebook_draws_one_chart_again_and_keeps_a_sentence(run, monkeypatch)
 
 
 def test_drawing_is_rarer_the_longer_it_takes(run, monkeypatch):
-    from helpers.journal import live
+    from labjournal import live
 
     calls: list = []
     monkeypatch.setattr(live.Live, "_tell", lambda *args: calls.append(time.sleep(0.05)))

@@ -24,6 +24,8 @@ from pathlib import Path
 
 from helpers import budget, gpt, hardware, journal, paths, plots
 
+from . import BENCHMARKS
+
 # Every model reads 2,048 ids; the first is notebook 03's on a laptop, the last the shape that the course was asked for.
 MODELS = {
     "small": {"shape": (128, 2, 4, 160), "batch_size": 8, "steps": 150},  # block_size, n_layer, n_head, n_embd
@@ -42,7 +44,7 @@ def main(arguments: list[str]) -> int:
     parser.parse_args(arguments)
     machine = hardware.known() or hardware.probe()
     config = {"models": MODELS, "vocabulary": VOCABULARY, "evaluation": EVALUATION, "repeats": REPEATS}
-    run = journal.start("bench_budget", config={**config, "dtype": machine.dtype})
+    run = journal.start(BENCHMARKS["budget"], config={**config, "dtype": machine.dtype})
     run.predict("time_miss_largest", 0.1, unit="", kind="timing")
     run.predict("memory_miss_largest", 0.03, unit="", kind="timing")
     memory, seconds = {}, {}

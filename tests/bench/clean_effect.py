@@ -17,7 +17,9 @@ import math
 import numpy as np
 
 from helpers import gpt, hardware, journal, mrclean, profile, stats, training
-from helpers.journal.markdown import number
+from labjournal.markdown import number
+
+from . import BENCHMARKS
 
 SEEDS = (1, 2, 3, 4, 5)
 MODEL = {"n_layer": 2, "n_head": 4, "n_embd": 128, "block_size": 128, "dropout": 0.0}
@@ -30,7 +32,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="make bench ARGS=clean_effect", description=__doc__.splitlines()[0])
     parser.parse_args(arguments)
     settings = profile.load().clean
-    run = journal.start("bench_clean_effect", config={**vars(settings), **MODEL, **RECIPE, "seeds": len(SEEDS)})
+    run = journal.start(BENCHMARKS["clean_effect"], config={**vars(settings), **MODEL, **RECIPE, "seeds": len(SEEDS)})
     for kind in ("all", *mrclean.KINDS):
         run.predict(f"gain_{kind}", 0.05 if kind == "wiki" else 0.02, unit="bits/byte")
     documents = mrclean.read_sources(settings)

@@ -21,7 +21,9 @@ from pathlib import Path
 import psutil
 
 from helpers import journal, paths, sources
-from helpers.journal.markdown import number
+from labjournal.markdown import number
+
+from . import BENCHMARKS
 
 WORKERS = (1, 2, 4)
 ROUNDS = 3
@@ -30,7 +32,7 @@ ROUNDS = 3
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="make bench ARGS=clean_scale", description=__doc__.splitlines()[0])
     parser.parse_args(arguments)
-    run = journal.start("bench_clean_scale", config={"workers": WORKERS, "rounds": ROUNDS})
+    run = journal.start(BENCHMARKS["clean_scale"], config={"workers": WORKERS, "rounds": ROUNDS})
     run.predict("two_workers", 1.8, unit="times", kind="timing")
     run.predict("four_workers", 1.9, unit="times", kind="timing")  # on two cores
     run.predict("memory_growth", 1.2, unit="times", kind="timing")

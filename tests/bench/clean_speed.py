@@ -16,8 +16,10 @@ import tempfile
 from pathlib import Path
 
 from helpers import journal, paths
-from helpers.journal.markdown import number
+from labjournal.markdown import number
 from tests import peers
+
+from . import BENCHMARKS
 
 ROUNDS = 5
 SAMPLE_BYTES = 1_200_000  # datatrove takes about ten seconds for it
@@ -67,7 +69,7 @@ def main(arguments: list[str]) -> int:
             f"error: datatrove decides otherwise than recorded about {different[:5]}; --record writes anew"
         )
 
-    run = journal.start("bench_clean_speed", config={"rounds": ROUNDS, "sample_bytes": SAMPLE_BYTES})
+    run = journal.start(BENCHMARKS["clean_speed"], config={"rounds": ROUNDS, "sample_bytes": SAMPLE_BYTES})
     run.predict("filters_ratio", 10, unit="", kind="timing")
     run.predict("minhash_ratio", 8, unit="", kind="timing")
     for kind, guess in {"book": 1.2, "wiki": 1.2, "code": 0.8}.items():

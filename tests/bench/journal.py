@@ -7,6 +7,7 @@ import statistics
 
 from helpers import journal
 
+from . import BENCHMARKS
 from .processes import measure
 
 # In a process of its own, with a workspace of its own; the first start pays for the imports and is not counted.
@@ -32,9 +33,9 @@ print(json.dumps({"start_seconds": starts, "log_microseconds": [1e6 * seconds fo
 MANY = """
 import contextlib, io, json, shutil, time
 from helpers import journal
-from helpers.journal import __main__ as command
-from helpers.journal import pages, render
-from helpers.journal import record as store
+from labjournal import __main__ as command
+from labjournal import pages, render
+from labjournal import store
 
 def timed(call, *arguments):
     began = time.perf_counter()
@@ -77,7 +78,7 @@ UNITS = {"log_microseconds": "µs", "run_kilobytes": "kB", "line_bytes": "bytes"
 
 def main(arguments: list[str]) -> int:
     argparse.ArgumentParser(prog="make bench ARGS=journal", description=__doc__).parse_args(arguments)
-    run = journal.start("bench_journal", config={"processes": PROCESSES, "runs": RUNS})
+    run = journal.start(BENCHMARKS["journal"], config={"processes": PROCESSES, "runs": RUNS})
     for name, value, unit in (("start_seconds", 0.3, "s"), ("log_microseconds", 50, "µs"),
                               ("many_start_seconds", 0.3, "s"), ("many_list_seconds", 2.0, "s")):  # fmt: skip
         run.predict(name, value, unit=unit, kind="timing")

@@ -31,7 +31,7 @@ import numpy as np
 
 from helpers import gpt, hardware, journal, plots, stats, training
 
-from . import arms
+from . import BENCHMARKS, arms
 
 ADDED_STEPS = 500  # of add one, with batches as large as the plain recipe's
 PLAIN_LENGTHS = (354, 500, 707, 1000, 1414, 2000)
@@ -98,7 +98,7 @@ def main(arguments: list[str]) -> int:
     target = race_target()
     config = {"books": arms.BOOKS, "seeds": len(arms.SEEDS), "fast_steps": arms.FAST_STEPS, "target": target}
     config |= {"batch_size": arms.FAST_BATCH, "added_steps": ADDED_STEPS, "plain_lengths": PLAIN_LENGTHS}
-    run = journal.start("bench_levers", config=config, data_hash=data_hash[:16])
+    run = journal.start(BENCHMARKS["levers"], config=config, data_hash=data_hash[:16])
     run.predict("fast_characters", 110_000, unit="characters")
     run.predict("worth_fast_Muon", 1.4, unit="times")
     with tempfile.TemporaryDirectory(prefix="levers-") as folder:
@@ -118,7 +118,7 @@ def main(arguments: list[str]) -> int:
 
 def race_target() -> float:
     """The target of the newest race in this journal."""
-    from helpers.journal import record
+    from labjournal import store as record
 
     races = [r for r in record.all_records() if r["notebook"] == "bench_race" and r["status"] == "finished"]
     races = [r for r in races if "target" in r["metrics"]]

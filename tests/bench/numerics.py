@@ -23,7 +23,7 @@ import numpy as np
 
 from helpers import gpt, hardware, journal, plots, stats, training
 
-from . import arms
+from . import BENCHMARKS, arms
 
 STEPS, BATCH = 60, 16
 PASSES, SMALL_BATCH, DROPOUT = 2, 24, 0.2
@@ -36,7 +36,7 @@ def main(arguments: list[str]) -> int:
     ids, letters, data_hash = arms.text()
     config = {"books": arms.BOOKS, "seeds": len(arms.SEEDS), "steps": STEPS, "batch_size": BATCH, "passes": PASSES}
     config |= {"small_batch": SMALL_BATCH, "dropout": DROPOUT, **ASKED}
-    run = journal.start("bench_numerics", config=config, data_hash=data_hash[:16])
+    run = journal.start(BENCHMARKS["numerics"], config=config, data_hash=data_hash[:16])
     run.predict("largest_deviation", 0.2, unit="standard deviations")
     run.predict("attention_dropout_effect", 0.0, unit="nats/character")
     spawn = multiprocessing.get_context("spawn")

@@ -30,7 +30,7 @@ import numpy as np
 
 from helpers import budget, gpt, hardware, journal, plots, stats
 
-from . import arms, checkout
+from . import BENCHMARKS, arms, checkout
 
 TURNS = 3  # of race 2 and 3
 ASKED = {"block_size": 256, "n_layer": 6, "n_head": 6, "n_embd": 384, "dropout": 0.2}
@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
         raise SystemExit(f"error: NANOGPT is {place!r}, which holds no train.py; name a checkout of nanoGPT")
     config = {"books": arms.BOOKS, "steps": arms.FAST_STEPS, "batch_size": arms.FAST_BATCH, "races": options.races}
     config |= {"seeds": len(arms.SEEDS), "plain_is": "a checkout of nanoGPT" if place else "our model of its shape"}
-    run = journal.start("bench_race", config=config, data_hash=data_hash[:16])
+    run = journal.start(BENCHMARKS["race"], config=config, data_hash=data_hash[:16])
     guesses = {1: ("speedup", 12, "times"), 2: ("throughput_fast", 4, "times"), 3: ("share_asked_for", 0.5, "")}
     for race in sorted({*options.races}):
         name, guess, unit = guesses[race]

@@ -15,9 +15,9 @@ import time
 import numpy as np
 
 from helpers import bpe, gpt, hardware, journal, paths, profile, shards, stats, training
-from helpers.journal.markdown import number
+from labjournal.markdown import number
 
-from . import arms
+from . import BENCHMARKS, arms
 
 STEPS = 700
 EVALUATED = 100_000  # tokens of the validation shard, from its start
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
     config = {**vars(settings.gpt), "steps": STEPS, "seeds": len(arms.SEEDS), "evaluated": EVALUATED}
     for unused in ("max_iters", "eval_interval", "eval_batches"):
         del config[unused]
-    run = journal.start("bench_recipes", config=config, data_hash=manifest["data_hash"][:16])
+    run = journal.start(BENCHMARKS["recipes"], config=config, data_hash=manifest["data_hash"][:16])
     run.predict("gain_same_steps", 0.3, unit="nats/token")
     run.predict("gain_same_time", 0.2, unit="nats/token")
     machine = arms.machine()

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from helpers import checkpoint, hardware, journal, paths
 
+from . import BENCHMARKS
+
 KILLS = 20
 STEPS = 400
 TEXT = ("The king is dead. Long live the king! ", "Who goes there, friend or foe? ", "So shaken as we are, so wan. ")
@@ -23,7 +25,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="make bench ARGS=resume", description=__doc__)
     parser.add_argument("--kills", type=int, default=KILLS)
     kills = parser.parse_args(arguments).kills
-    run = journal.start("bench_resume", config={"kills": kills, "steps": STEPS, "sizes": "smoke"}, seed=1)
+    run = journal.start(BENCHMARKS["resume"], config={"kills": kills, "steps": STEPS, "sizes": "smoke"}, seed=1)
     run.predict("different_losses", 0, unit="steps")
     with tempfile.TemporaryDirectory() as folder:
         found = killed_and_resumed(Path(folder), kills, STEPS, random.Random(1))
@@ -79,7 +81,18 @@ def killed_and_resumed(folder: Path, kills: int, steps: int, chance: random.Rand
 
 
 def _start(text: Path, workspace: Path, steps: int, more: list[str]) -> subprocess.Popen:
-    command = ["-m", "helpers.gpt", "train", "--text", text, "--out", workspace / "out", "--steps", str(steps), *more]
+    command = [
+        "-m",
+        "helpers.own_text",
+        "train",
+        "--text",
+        text,
+        "--out",
+        workspace / "out",
+        "--steps",
+        str(steps),
+        *more,
+    ]
     return subprocess.Popen(
         [sys.executable, *command],
         env={**os.environ, "LAB_WORKSPACE": str(workspace), "PROFILE": "smoke"},

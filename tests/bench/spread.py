@@ -20,9 +20,10 @@ import sys
 from pathlib import Path
 
 from helpers import course, journal, paths, profile
-from helpers.journal import agreement, changes
-from helpers.journal import record as store
-from helpers.journal.markdown import number
+from labjournal import agreement, changes, store
+from labjournal.markdown import number
+
+from . import BENCHMARKS
 
 MORE_SEEDS = 4  # beside the notebook's own: the first that are not it
 SAME = ("config_hash", "data_hash", "code_hash")  # what all runs must share
@@ -61,7 +62,7 @@ def main(arguments: list[str]) -> int:
 
 def measure(notebook: course.Notebook, more_seeds: list[int] | None) -> None:
     profile_name = os.environ["PROFILE"]
-    run = journal.start("bench_spread", config={"notebook": notebook.name, "profile": profile_name})
+    run = journal.start(BENCHMARKS["spread"], config={"notebook": notebook.name, "profile": profile_name})
     own = one(run, notebook, "own", {})
     more_seeds = more_seeds or [seed for seed in range(1, MORE_SEEDS + 2) if seed != own[0]["seed"]][:MORE_SEEDS]
     run.log(seeds=len(more_seeds) + 1, unit="")

@@ -24,7 +24,9 @@ from pathlib import Path
 
 from helpers import bpe, journal, mrclean, paths, profile
 from helpers.budget import PeakMemory
-from helpers.journal.markdown import number
+from labjournal.markdown import number
+
+from . import BENCHMARKS
 
 VOCABULARY = 4096  # 256 bytes and merges, no specials: the same for all who learn
 SAMPLE_BYTES = 5_000_000
@@ -41,7 +43,7 @@ def main(arguments: list[str]) -> int:
     config = {"vocabulary": VOCABULARY, "sample_bytes": SAMPLE_BYTES, "rounds": ROUNDS, "naive_merges": NAIVE_MERGES}
     corpus = mrclean.read_corpus(profile.load().name)
     manifest = paths.read_manifest(paths.artifacts("corpus"), "01_mrclean", profile.load().name)
-    run = journal.start("bench_tokenizer", config=config, data_hash=manifest["hash"][:16])
+    run = journal.start(BENCHMARKS["tokenizer"], config=config, data_hash=manifest["hash"][:16])
     run.predict("learn_ratio", 1.0, unit="times", kind="timing")
     run.predict("per_merge_ratio", 2000, unit="times", kind="timing")
     run.predict("encode_ratio", 0.98, unit="times", kind="timing")

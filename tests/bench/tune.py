@@ -14,9 +14,9 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 
 from helpers import hardware, journal, plots
-from helpers.journal.markdown import number
+from labjournal.markdown import number
 
-from . import arms
+from . import BENCHMARKS, arms
 
 TRIALS = 12
 PLAIN_STEPS = 1000  # half of its length: what is sought is the recipe that gets there sooner
@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> int:
     parser.parse_args(arguments)
     data_hash = arms.text()[2]
     config = {"trials": TRIALS, "plain_steps": PLAIN_STEPS, "fast_tokens": FAST_TOKENS, "books": arms.BOOKS}
-    run = journal.start("bench_tune", config=config, data_hash=data_hash[:16])
+    run = journal.start(BENCHMARKS["tune"], config=config, data_hash=data_hash[:16])
     run.predict("best_plain", 2.0, unit="nats/character")
     run.predict("best_fast", 1.87, unit="nats/character")
     trials = {"plain": [], "fast": []}

@@ -23,7 +23,9 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 
 from helpers import bpe, budget, gpt, hardware, journal, mrclean, paths, profile, stats, training
-from helpers.journal.markdown import number
+from labjournal.markdown import number
+
+from . import BENCHMARKS
 
 SEEDS = (1, 2, 3, 4, 5)
 VOCABULARIES = (1024, 2048, 4096)
@@ -40,7 +42,7 @@ def main(arguments: list[str]) -> int:
     config["vocabularies"] = list(VOCABULARIES)
     for unused in ("max_iters", "eval_interval", "eval_batches"):
         del config[unused]
-    run = journal.start("bench_vocabulary", config=config, data_hash=manifest["hash"][:16])
+    run = journal.start(BENCHMARKS["vocabulary"], config=config, data_hash=manifest["hash"][:16])
     run.predict("best_vocabulary", 2048, unit="ids")
     for vocab_size, guess in zip(VOCABULARIES, (2.52, 2.46, 2.5), strict=True):
         run.predict(f"bits_per_byte_{vocab_size}", guess, unit="bits/byte")

@@ -6,15 +6,16 @@ import argparse
 import statistics
 
 from helpers import journal
-from helpers.journal import live
+from labjournal import live
 
+from . import BENCHMARKS
 from .processes import measure
 
 # In a process of its own, with a workspace of its own. Live drawing is off while steps are timed: it has its own limit.
 SCRIPT = """
 import contextlib, io, json, sys, time
 from helpers import journal, paths, plots
-from helpers.journal import live
+from labjournal import live
 
 STEPS = 2000
 names = "monitor_core_percent", "step_microseconds", "step_with_tensorboard_microseconds", "chart_seconds"
@@ -51,7 +52,7 @@ PREDICTED = (0.3, 100, 300, 0.1)
 
 def main(arguments: list[str]) -> int:
     argparse.ArgumentParser(prog="make bench ARGS=watch", description=__doc__).parse_args(arguments)
-    run = journal.start("bench_watch", config={"processes": PROCESSES})
+    run = journal.start(BENCHMARKS["watch"], config={"processes": PROCESSES})
     for (name, unit), value in zip(UNITS.items(), PREDICTED, strict=True):
         run.predict(name, value, unit=unit, kind="timing")
     found = measure(SCRIPT, PROCESSES)

@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .. import stats
-from . import changes
-from . import record as store
+from . import changes, inference, store
 from .agreement import ROUNDING, belongs, comparable
 from .markdown import escape, number, table
 
@@ -159,7 +157,7 @@ def _decide(row: dict, name: str, first: list[dict], second: list[dict], old: li
                 [value for _, value in sorted(zip([run["seed"] for run in arm], values, strict=True))]
                 for arm, values in ((first, old), (second, new))
             )
-        low, high, p = stats.mean_difference(old, new, paired)
+        low, high, p = inference.mean_difference(old, new, paired)
         row.update(
             interval=[low, high], p=p, test="paired t test over seeds" if paired else "Welch's t test over seeds"
         )
@@ -172,11 +170,11 @@ def _one_against_one(row: dict, name: str, first: dict, second: dict) -> None:
         row["verdict"] = "identical"
     elif all(scores is not None for scores in items):
         old, new = (np.asarray(scores, float) for scores in items)
-        low, high = stats.bootstrap_mean(new - old, RESAMPLING_SEED)
+        low, high = inference.bootstrap_mean(new - old, RESAMPLING_SEED)
         if set(np.unique([old, new])) <= {0.0, 1.0}:
-            p, test = stats.mcnemar(int((old > new).sum()), int((new > old).sum())), "exact McNemar"
+            p, test = inference.mcnemar(int((old > new).sum()), int((new > old).sum())), "exact McNemar"
         else:
-            p, test = stats.paired_permutation(old, new, RESAMPLING_SEED), "paired permutation"
+            p, test = inference.paired_permutation(old, new, RESAMPLING_SEED), "paired permutation"
         row.update(interval=[low, high], p=p, test=f"{test}, {len(old)} items", why="speaks for these two runs")
     else:
         _by_reference_spread(row, name, first)
@@ -193,7 +191,7 @@ def _by_reference_spread(row: dict, name: str, first: dict) -> None:
     if sd <= ROUNDING * abs(statistics.mean(known)):
         row["why"] = "all seeds of the reference gave the same value: no spread to judge by"
         return
-    test = stats.Deviation(abs(row["difference"]), sd * 2**0.5 / (1 + 1 / n) ** 0.5, n)  # its scale is sd sqrt(2)
+    test = inference.Deviation(abs(row["difference"]), sd * 2**0.5 / (1 + 1 / n) ** 0.5, n)  # its scale is sd sqrt(2)
     half = test.allowed()
     row.update(
         interval=[row["difference"] - half, row["difference"] + half],
@@ -206,7 +204,7 @@ def _by_reference_spread(row: dict, name: str, first: dict) -> None:
 def _correct(rows: list[dict], metrics: dict) -> None:
     """better or worse only where Holm's correction over everything that was tested lets it stand."""
     tested = [row for row in rows if row["p"] is not None]
-    for row, level in zip(tested, stats.holm([row["p"] for row in tested]), strict=True):
+    for row, level in zip(tested, inference.holm([row["p"] for row in tested]), strict=True):
         if row["p"] <= level:
             fell = row["difference"] < 0
             row["verdict"] = "better" if fell == (metrics[row["metric"]]["better"] == "lower") else "worse"

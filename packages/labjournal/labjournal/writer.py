@@ -9,8 +9,8 @@ import time
 import warnings
 from pathlib import Path
 
-from .. import paths
-from . import record as store
+from . import store
+from .files import write_atomic
 
 
 class Writer:
@@ -65,7 +65,7 @@ class Writer:
         if not self.mine:
             return
         try:
-            paths.write_atomic(path, data)
+            write_atomic(path, data)
         except OSError as error:
             self._missing[path] = data
             self._warn(error)
@@ -73,7 +73,7 @@ class Writer:
     def catch_up(self) -> None:
         """Write what is missing. Raises OSError where there is still no room; nothing is lost."""
         for path in list(self._missing):
-            paths.write_atomic(path, self._missing[path])
+            write_atomic(path, self._missing[path])
             del self._missing[path]
         self._flush()
 

@@ -1,4 +1,4 @@
-"""python -m helpers.journal [list|show|status|events|compare|verify|readme|close] [run …] [--json] [--follow]
+"""python -m labjournal [list|show|status|events|compare|verify|readme|close] [run …] [--json] [--follow]
 
 Without a command: what the journal says, as journal/README.md has it. A run is named by any part of its id that no
 other has, or by "latest". Exit status: 0; 1 when runs differ or something is damaged; 2 for bad usage.
@@ -7,15 +7,18 @@ other has, or by "latest". Exit status: 0; 1 when runs differ or something is da
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import re
 import sys
+import tomllib
 import warnings
+from pathlib import Path
 
-from . import follow, progress, render
-from . import record as store
+from . import follow, progress, render, store
 from .markdown import clean, escape
+from .project import committed, current, journal_dir, relative
 
 WIDTH = 80  # columns, where the output is not a terminal
 
@@ -23,6 +26,7 @@ WIDTH = 80  # columns, where the output is not a terminal
 def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     try:
+        _find_project()
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
             status = options.call(options)
@@ -38,8 +42,18 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
 
 
+def _find_project() -> None:
+    """The project of this folder: the module that the nearest pyproject.toml names under tool.labjournal."""
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        if (file := folder / "pyproject.toml").is_file():
+            if named := tomllib.loads(file.read_text("utf-8")).get("tool", {}).get("labjournal", {}).get("project"):
+                sys.path.insert(0, str(folder))
+                importlib.import_module(named)
+            return
+
+
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m helpers.journal", description="Read and check the journal.")
+    parser = argparse.ArgumentParser(prog="python -m labjournal", description="Read and check the journal.")
     parser.set_defaults(call=_page, json=False)
     commands = parser.add_subparsers(metavar="command")
     run = {"nargs": "?", "default": "latest", "help": 'any part of the id that no other run has, or "latest" (default)'}
@@ -214,7 +228,7 @@ def _verify(options: argparse.Namespace) -> int:
     said += [f"- {escape(problem)}" for problem in found]
     gaps = verify.gaps()
     said += ["\nNo problem, but missing:\n", *(f"- {escape(gap)}" for gap in gaps)] if gaps else []
-    runs = len(list(store.journal_dir().glob("runs/*/run.json")))
+    runs = len(list(journal_dir().glob("runs/*/run.json")))
     count = f"{len(found) or 'No'} problem{'' if len(found) == 1 else 's'}"
     said.append(f"\n{count} in {runs} runs, their entries, figures and images.")
     _print(options, {"problems": found, "gaps": gaps, "mended": mended, "runs": runs}, "\n".join(said))
@@ -222,18 +236,18 @@ def _verify(options: argparse.Namespace) -> int:
 
 
 def _readme(options: argparse.Namespace) -> int:
-    from . import index, readme
+    from . import index
 
     index.update()
-    if store.journal_dir() == store.ROOT / "journal":
-        readme.update()
+    if journal_dir() == committed():
+        current().update()
     return 0
 
 
 def _close(options: argparse.Namespace) -> int:
     from . import pages
 
-    print(f"{store.relative(pages.close())} is closed; journal/journal.md begins anew")
+    print(f"{relative(pages.close())} is closed; journal/journal.md begins anew")
     return 0
 
 

@@ -13,42 +13,29 @@ run.finish(verdict="…", decision="…")
 from __future__ import annotations
 
 import html
-import itertools
 import json
 import os
-import statistics
 import time
 import warnings
 from pathlib import Path
 
-from .. import course, sources
-from .. import profile as profiles
-from ..paths import ROOT, journal_dir, sha256
-from . import changes, markdown, metrics, pages, provenance
-from . import record as store
-from .record import JournalError
+from . import changes, markdown, metrics, pages, provenance, store
+from .files import sha256
+from .project import Entry, Project, committed, current, use
 from .run import BECAUSE, Run
 from .say import show_markdown
+from .store import JournalError
 
 __all__ = [
-    "JournalError",
-    "Run",
-    "chosen_seed",
-    "close_gone",
-    "compare",
-    "figure_data",
-    "predicted_seconds",
-    "start",
-    "table",
-]
-
-LATEST = 5  # runs that a prediction of time looks at
+    "Entry", "JournalError", "Project", "Run", "chosen_seed", "close_gone", "compare", "figure_data", "latest", "start",
+    "table", "use",
+]  # fmt: skip
 
 _open: Run | None = None
 
 
 def start(
-    notebook: str,
+    entry: str | Entry,
     *,
     config: dict | None = None,
     data_hash: str | None = None,
@@ -56,27 +43,32 @@ def start(
     changed_from: str | None = None,
     reason: str | None = None,
     resumed_from: str | None = None,
+    project: Project | None = None,
 ) -> Run:
-    """Open a run of `notebook` ("03_gpt"): creates its record with full provenance.
+    """Open a run of `entry`: creates its record with full provenance.
 
-    Title and question come from the course's map, the profile from PROFILE. A run that this process still has open is
-    closed as superseded; runs whose process is gone are closed as abandoned.
+    A run that this process still has open is closed as superseded; runs whose process is gone are closed as abandoned.
 
     Args:
+        entry: its name ("03_gpt"), of which the project knows title and question, or an Entry.
         config: everything that was set.
-        data_hash: of what the notebook read; by default that of its pinned sources.
+        data_hash: of what it read; by default what the project says.
         seed: the one seed everything random comes from; SEED= in the environment takes its place. None: no chance.
         changed_from, reason: the run this one is another try at (a part of its id, or "latest"), and why. What was
             changed is computed from the two records. ``--in-place --because "…"`` of the runner says both from outside.
         resumed_from: the run whose training this one goes on with, named in the same way.
 
+        project: what the journal has to know of the project; by default that of `use`, or nothing.
+
     Raises:
         JournalError: `changed_from` or `resumed_from` names no run; `changed_from` without `reason`, or the reverse.
-        ValueError: unknown notebook or profile, or a SEED that is no whole number.
+        ValueError: unknown name or profile, or a SEED that is no whole number.
     """
     global _open
-    entry = course.notebook(notebook)
-    profile = profiles.load()
+    if project is not None:
+        use(project)
+    entry = current().entry(entry) if isinstance(entry, str) else entry
+    profile = current().profile()
     config = store.plain(config or {})
     here = provenance.machine()
     code = provenance.code(entry.path)
@@ -86,14 +78,14 @@ def start(
         "notebook": entry.name,
         "title": entry.title,
         "question": entry.question,
-        "profile": profile.name,
+        "profile": profile,
         "status": "running",
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "seconds": None,
         "seed": chosen_seed(seed),
         "config": config,
         "config_hash": sha256(json.dumps(config, sort_keys=True))[:16],
-        "data_hash": data_hash or (sources.data_hash(*entry.sources) if entry.sources else None),
+        "data_hash": data_hash or current().data_hash(entry),
         **provenance.used(code),
         **provenance.commit(),
         **here,
@@ -106,16 +98,16 @@ def start(
         "decision": "",
         "headline": list(entry.headline),
         "entry": None,
-        **_change(entry.name, profile.name, changed_from, reason),
+        **_change(entry.name, profile, changed_from, reason),
         "resumed_from": store.find(resumed_from)["run_id"] if resumed_from else None,
         "error": None,
     }
     if record["changed_from"]:
         record["changed"] = changes.between(store.find(record["changed_from"]), record)
-    _close_former(notebook)
-    record["run_id"], folder = store.new_run(notebook)
+    _close_former(entry.name)
+    record["run_id"], folder = store.new_run(entry.name)
     here["resources"]["process"] = provenance.process(os.getpid())
-    run = _open = Run(folder, record, code)
+    run = _open = Run(folder, record, code, entry.figures)
     _watch_cells(run)
     _greet(record)
     return run
@@ -136,66 +128,14 @@ def table(rows: list, headers: list[str], folded: str = "") -> None:
     show_markdown(text)
 
 
-def benchmark(name: str, profile: str) -> dict | None:
-    """The last finished record of a benchmark: this workspace's, else the committed one; None when there is none.
-
-    Benchmarks take too long for a notebook, so it shows their records. ``FRESH=1`` measures again, here and now.
-    """
-    if os.environ.get("FRESH") == "1":
-        import subprocess
-        import sys
-
-        command = [sys.executable, "-m", "tests.bench", name.removeprefix("bench_")]
-        subprocess.run(command, cwd=ROOT, env={**os.environ, "FRESH": "0", "PROFILE": profile}, check=True)
-    return store.latest(name, profile) or store.latest(name, profile, ROOT / "journal")
+def latest(name: str, profile: str) -> dict | None:
+    """The last finished record of `name` in a profile: this workspace's, else the committed one; None without one."""
+    return store.latest(name, profile) or store.latest(name, profile, committed())
 
 
 def figure_data(record: dict, name: str) -> dict:
     """The arrays that figure `name` of a run was drawn from."""
     return store.sidecar(record, name)["data"]
-
-
-def predicted_seconds(notebook: str, profile: str) -> float | None:
-    """How long `notebook` should take here: the median of its latest runs on this machine, else what its reference did.
-
-    The runner's seconds, kernel start and exercises included, are in the records of whole courses; a run's own end with
-    its last cell. A reference of another machine is scaled by what both measured. None when there is neither.
-    """
-    from .. import hardware
-
-    name = "run_seconds" if notebook == course.COURSE.name else f"seconds_{notebook}"
-    here = provenance.machine()["resources"]
-    took = [
-        value
-        for record, value in _took(notebook, name, profile)
-        if all(record["resources"].get(key) == here[key] for key in ("processor", "cores"))
-    ]
-    if took:
-        return statistics.median(took[:LATEST])
-    known = store.reference("course", profile)
-    whole = known["metrics"].get(name) if known else None
-    if whole is None:
-        known = store.reference(notebook, profile)
-    if known is None:
-        return None
-    seconds = whole["final"] if whole else known["seconds"]
-    now, there = hardware.known(), known["resources"]["probe"]
-    if now is None or there is None:
-        return seconds
-    bound = course.notebook(notebook).bound
-    return seconds * hardware.Hardware(**there).speed(bound) / now.speed(bound)
-
-
-def _took(notebook: str, name: str, profile: str) -> list[tuple[dict, float]]:
-    """(record, seconds) of the latest runs of a notebook, and of whole courses with it, the newest first."""
-    found = []
-    for folder in dict.fromkeys((journal_dir(), ROOT / "journal")):
-        courses = itertools.islice(store.newest(course.COURSE.name, profile, folder), LATEST)
-        found += [(record, record["metrics"][name]["final"]) for record in courses if name in record["metrics"]]
-        if notebook != course.COURSE.name:
-            alone = itertools.islice(store.newest(notebook, profile, folder), LATEST)
-            found += [(record, record["seconds"]) for record in alone]
-    return sorted(found, key=lambda pair: pair[0]["run_id"], reverse=True)
 
 
 def chosen_seed(seed: int | None) -> int | None:
@@ -220,7 +160,7 @@ def _change(notebook: str, profile: str, changed_from: str | None, reason: str |
 
 def _greet(record: dict) -> None:
     try:
-        seconds = predicted_seconds(record["notebook"], record["profile"])
+        seconds = current().predicted_seconds(record["notebook"], record["profile"])
     except ValueError:  # a damaged reference, of which `verify` tells
         seconds = None
     expected = (

@@ -14,11 +14,11 @@ import math
 import time
 import warnings
 
-from .. import paths
 from . import notice, reports
 from .markdown import clean, number
 from .progress import MARKS
-from .record import JournalError, message, plain
+from .project import relative
+from .store import JournalError, message, plain
 
 
 class Watch:
@@ -127,7 +127,7 @@ class Watch:
             self._check()
         self._run._check_open()
         over = self._training.end is not None
-        self._tell("checkpoint", step=int(step), path=paths.relative(path), took=None if over else round(took, 5))
+        self._tell("checkpoint", step=int(step), path=relative(path), took=None if over else round(took, 5))
         self.mark()
 
     def __exit__(self, kind, error, trace) -> None:
@@ -173,7 +173,7 @@ class Watch:
             self._report()
 
     def _report(self) -> None:
-        from .. import trend
+        from . import trend
 
         t = self._training
         found = self._safely("trend", trend.trend, t.losses, t.steps) if t.losses else None

@@ -10,8 +10,9 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from .. import hardware
-from ..paths import ROOT, sha256, sha256_file
+from . import processor
+from .files import sha256, sha256_file
+from .project import current
 
 PACKAGES = (
     "torch", "transformers", "datasets", "evaluate", "numpy", "scipy", "scikit-learn", "scikit-image", "pillow",
@@ -45,9 +46,9 @@ def commit() -> dict:
     return {"commit": head, "dirty": bool(changed), "changed_files": sorted(changed)}
 
 
-def cell_sources(path: Path) -> list[str]:
+def cell_sources(path: Path | None) -> list[str]:
     """Sources of the code cells: what a notebook does, whatever its outputs. Of a Python file, its text."""
-    if not path.is_file():
+    if path is None or not path.is_file():
         return []
     text = path.read_text("utf-8")
     if path.suffix != ".ipynb":
@@ -55,50 +56,35 @@ def cell_sources(path: Path) -> list[str]:
     return ["".join(c["source"]).rstrip() for c in json.loads(text)["cells"] if c["cell_type"] == "code"]
 
 
-def cells_hash(path: Path) -> str:
+def cells_hash(path: Path | None) -> str:
     return sha256(json.dumps(cell_sources(path)))[:16]
 
 
-def own_files() -> list[Path]:
-    """The course's code: its helpers, and the packages they stand on."""
-    return sorted(path for folder in ("helpers", "packages") for path in (ROOT / folder).rglob("*.py"))
-
-
-def code(notebook: Path) -> dict:
+def code(notebook: Path | None) -> dict:
     """The code as it is at the start of a run: the notebook's cells, and every file of ours with its hash."""
-    return {
-        "cells": cell_sources(notebook),
-        "cells_hash": cells_hash(notebook),
-        "helpers": {path.relative_to(ROOT).as_posix(): sha256_file(path)[:12] for path in own_files()},
-    }
+    files = {path.relative_to(current().root).as_posix(): sha256_file(path)[:12] for path in current().code()}
+    return {"cells": cell_sources(notebook), "cells_hash": cells_hash(notebook), "helpers": files}
 
 
 def used(code: dict) -> dict:
     """Of that, what a record keeps: the helpers that this process has imported, and one hash over it all."""
     imported = {getattr(module, "__file__", None) for module in sys.modules.copy().values()}
-    helpers = {name: value for name, value in code["helpers"].items() if str(ROOT / name) in imported}
+    helpers = {name: value for name, value in code["helpers"].items() if str(current().root / name) in imported}
     facts = {"cells_hash": code["cells_hash"], "helpers": helpers}
     return {**facts, "code_hash": sha256(json.dumps(facts, sort_keys=True))[:16]}
 
 
-def helpers_hash() -> str:
-    """Of all helpers, used or not."""
-    return sha256("".join(f"{p.relative_to(ROOT).as_posix()} {sha256_file(p)}\n" for p in own_files()))
-
-
 def machine() -> dict:
-    """Device, numerics and threads as notebook 00 measured them; "not measured" before it has run."""
-    found = hardware.known()
+    """Device, numerics and threads as the project measured them, and what else it computes on."""
+    found = current().machine()
     return {
-        "device": found.device if found else "not measured",
-        "numerics": found.dtype if found else "not measured",
-        "threads": found.threads if found else None,
+        **{name: found[name] for name in ("device", "numerics", "threads")},
         "resources": {
             "system": platform.system(),
             "architecture": platform.machine(),
-            "processor": hardware.processor(),
-            "cores": hardware.usable_cores(),
-            "probe": found.as_dict() if found else None,
+            "processor": processor.processor(),
+            "cores": processor.usable_cores(),
+            "probe": found["probe"],
         },
     }
 
@@ -134,7 +120,7 @@ def _matters(path: str) -> bool:
     """A notebook whose code and text are those of the commit is unchanged, whatever its outputs are."""
     if not path.endswith(".ipynb"):
         return True
-    old, new = _git("show", f"HEAD:{path}"), ROOT / path
+    old, new = _git("show", f"HEAD:{path}"), current().root / path
     if old is None or not new.is_file():
         return True
     sources = [[cell["source"] for cell in json.loads(text)["cells"]] for text in (old, new.read_text("utf-8"))]
@@ -145,7 +131,11 @@ def _git(*arguments: str) -> str | None:
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     try:
         done = subprocess.run(
-            ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, encoding="utf-8", env=environment
+            ["git", "-C", str(current().root), *arguments],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            env=environment,
         )
     except OSError:
         return None  # no git on this machine: the record says so

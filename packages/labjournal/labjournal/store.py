@@ -26,8 +26,9 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..paths import ROOT, journal_dir, read_json, relative, sha256, write_atomic, write_json
 from . import changes, schema, series
+from .files import read_json, sha256, write_atomic, write_json
+from .project import committed, journal_dir, relative
 from .series import PACKED
 
 FORMAT = 4
@@ -149,7 +150,7 @@ def find(name: str) -> dict:
     Raises:
         JournalError: none or several fit; the message lists them.
     """
-    for folder in (journal_dir(), ROOT / "journal"):  # this workspace's runs first, then the committed ones
+    for folder in (journal_dir(), committed()):  # this workspace's runs first, then the committed ones
         ids = {path.parent.name: path for path in folder.glob("runs/*/run.json")}
         fitting = sorted(ids)[-1:] if name == "latest" else [i for i in sorted(ids) if name in i]
         if fitting:
@@ -157,14 +158,14 @@ def find(name: str) -> dict:
     if len(fitting) == 1:
         return read(ids[fitting[0]])
     if not fitting:
-        raise JournalError(f"no run {name!r}; `python -m helpers.journal list` shows the {len(ids)} there are")
+        raise JournalError(f"no run {name!r}; `python -m labjournal list` shows the {len(ids)} there are")
     raise JournalError(f"{name!r} fits {len(fitting)} runs, name one of: {', '.join(fitting[-5:])}")
 
 
 def folder_of(record: dict) -> Path:
     """The folder of a run: in this workspace, else the committed one."""
     here = journal_dir() / "runs" / record["run_id"]
-    return here if here.is_dir() else ROOT / "journal" / "runs" / record["run_id"]
+    return here if here.is_dir() else committed() / "runs" / record["run_id"]
 
 
 def newest(notebook: str, profile: str, journal: Path | None = None) -> Iterator[dict]:
@@ -214,7 +215,7 @@ def _kept(record: dict, name: str, own: str, journal: Path | None = None) -> Pat
 
 def reference(notebook: str, profile: str, journal: Path | None = None) -> dict | None:
     """The run that others of this notebook and profile are held against: this workspace's, else the committed one."""
-    for folder in [journal] if journal else (journal_dir(), ROOT / "journal"):
+    for folder in [journal] if journal else (journal_dir(), committed()):
         run_id = references(folder).get(f"{notebook}/{profile}")
         record = folder / "runs" / str(run_id) / "run.json"
         if record.is_file():  # `verify` tells when it is gone
@@ -253,7 +254,7 @@ def set_reference(notebook: str, profile: str, run_id: str) -> None:
 
 def spread(notebook: str, profile: str) -> dict | None:
     """What the seeds of the reference gave (made by ``make bench``): this workspace's, else the committed one."""
-    for folder in (journal_dir(), ROOT / "journal"):
+    for folder in (journal_dir(), committed()):
         path = folder / "spread" / f"{notebook}-{profile}.json"
         if path.is_file():
             return checked(path, "spread")
@@ -281,7 +282,7 @@ def locked(workspace: Path | None = None):
         raise JournalError(
             f"no lock on {relative(path)}: {why}. journal.md is unchanged and the run's record is kept. End the other "
             "process, or move the workspace to a disk that has locks (LAB_WORKSPACE=), then "
-            "`python -m helpers.journal verify --mend` appends what is missing"
+            "`python -m labjournal verify --mend` appends what is missing"
         ) from error
     try:
         yield
@@ -310,7 +311,7 @@ def append(path: Path, text: str) -> None:
         except OSError as error:
             raise JournalError(
                 f"{relative(path)} cannot be written: {error.strerror}. It is what it was before. Make room, then run "
-                "this cell again, or `python -m helpers.journal verify --mend`"
+                "this cell again, or `python -m labjournal verify --mend`"
             ) from error
 
 

@@ -1,4 +1,4 @@
-"""python -m helpers.gpt train --text FILE... · sample --prompt TEXT · export --out DIR
+"""python -m helpers.own_text train --text FILE... · sample --prompt TEXT · export --out DIR
 
     train    a tokenizer and a GPT on text files of your own; an interrupted one goes on with --resume
     sample   text from a trained model: the course's, or with --model your own
@@ -42,7 +42,7 @@ def train(options: argparse.Namespace) -> int:
 def sample(options: argparse.Namespace) -> int:
     import torch
 
-    from . import generate
+    from ..gpt import generate
 
     model, tokenizer, place = _model(options)
     start = [] if tokenizer.bos is None else [tokenizer.bos]
@@ -57,7 +57,7 @@ def sample(options: argparse.Namespace) -> int:
 
 
 def export(options: argparse.Namespace) -> int:
-    from . import save_for_transformers
+    from ..gpt import save_for_transformers
 
     if options.out.exists() and (not options.out.is_dir() or any(options.out.iterdir())):
         raise ValueError(f"{options.out} is there and not empty; --out names a new folder")
@@ -77,7 +77,7 @@ def _model(options: argparse.Namespace):
         folder, made_by, tokens = options.model / "checkpoints", own_text.MADE_BY, options.model / "tokenizer"
         if not options.model.is_dir():
             raise ValueError(
-                f"there is no folder {options.model}; --model names the --out of python -m helpers.gpt train"
+                f"there is no folder {options.model}; --model names the --out of python -m helpers.own_text train"
             )
     else:
         folder, made_by, tokens = paths.artifacts("checkpoints", "03_gpt"), "03_gpt", paths.artifacts("tokenizer")
@@ -90,7 +90,7 @@ def _model(options: argparse.Namespace):
 def _parser() -> argparse.ArgumentParser:
     lines = __doc__.splitlines()
     parser = argparse.ArgumentParser(
-        prog="python -m helpers.gpt",
+        prog="python -m helpers.own_text",
         description="\n".join(lines[2:5]),
         epilog=lines[-1],
         formatter_class=argparse.RawDescriptionHelpFormatter,

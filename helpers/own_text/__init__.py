@@ -1,4 +1,4 @@
-"""A tokenizer and a GPT from text files of one's own: ``python -m helpers.gpt train --text FILE``.
+"""A tokenizer and a GPT from text files of one's own: ``python -m helpers.own_text train --text FILE``.
 
     <out>/tokenizer/             tokenizer and shards: of each file the first nine tenths to train on, the rest held out
     <out>/checkpoints/step-…/    see `checkpoint`
@@ -21,9 +21,15 @@ from pathlib import Path
 
 import filelock
 
-from . import course, paths, profile
+from labjournal import Entry
 
-MADE_BY = "helpers.gpt train"
+from .. import paths, profile
+
+MADE_BY = "helpers.own_text train"
+TRAINING = Entry(
+    "gpt_train", "A GPT on your own text", "What does a GPT learn from this text?", Path(__file__),
+    headline=("val_loss_all", "val_bits_per_byte"),
+)  # fmt: skip
 HELD_OUT = 0.1  # of each file's bytes, at its end
 BYTES_PER_MERGE = 500  # of text; a merge that few places speak for would be learned by heart
 RECIPES = ("fast", "classic")  # the first unless said otherwise
@@ -96,7 +102,7 @@ def _train(
     seed: int | None,
     chosen: str | None,
 ) -> int:
-    from . import budget, checkpoint, gpt, hardware, journal, shards, training
+    from .. import budget, checkpoint, gpt, hardware, journal, shards, training
 
     settings = profile.load()
     folder, result = out / "checkpoints", out / "result.json"
@@ -140,7 +146,7 @@ def _train(
             return 0
 
     run = journal.start(
-        course.TRAINING.name,
+        TRAINING,
         config={"recipe": kind, **asdict(config), **asdict(recipe), "files": [file.name for file in files]},
         data_hash=manifest["data_hash"][:16],
         seed=seed,
@@ -175,7 +181,7 @@ def _train(
         run.finish(
             verdict="The best checkpoint ({best}) needs {val_bits_per_byte:.2f} bits per byte on the held-out end of "
             "the text; xz, which sees only that, {xz_bits_per_byte:.2f}.",
-            decision="Write with it: python -m helpers.gpt sample.",
+            decision="Write with it: python -m helpers.own_text sample.",
             best=best.name,
         )  # fmt: skip
         paths.write_json(result, {"run_id": run.record["run_id"], "best": best.name, "val_bits_per_byte": per_byte})
@@ -185,14 +191,14 @@ def _train(
         again = shlex.join(["--text", *map(str, files), "--out", str(out), *same, "--resume"])
         print(
             f"stopped after step {trainer.step:,} of {recipe.max_iters:,}; go on with:\n"
-            f"python -m helpers.gpt train {again}",
+            f"python -m helpers.own_text train {again}",
             file=sys.stderr,
         )
         return 1
     except BaseException as error:
         run.close("failed", error)
         raise
-    print(f"write with it:\npython -m helpers.gpt sample {shlex.join(['--model', str(out), '--prompt', 'Once'])}")
+    print(f"write with it:\npython -m helpers.own_text sample {shlex.join(['--model', str(out), '--prompt', 'Once'])}")
     return 0
 
 
@@ -202,7 +208,7 @@ def _began(before: list[Path], profile_name: str) -> tuple[str, dict]:
     Raises:
         ValueError: the newest is damaged; says what to delete to go on from the one before it.
     """
-    from . import gpt
+    from .. import gpt
 
     *others, newest = before
     try:
@@ -216,7 +222,7 @@ def _began(before: list[Path], profile_name: str) -> tuple[str, dict]:
 
 def _recipe(kind: str, settings: profile.Gpt, steps: int | None, seed: int):
     """The profile's, with as many evaluations when there are fewer steps."""
-    from . import training
+    from .. import training
 
     recipe = {"fast": training.fast, "classic": training.classic}[kind](settings, seed)
     if steps is None:
@@ -228,7 +234,7 @@ def _watched(run, trainer, val_ids, tokenizer, save) -> None:
     """Train to the end, or to a step after which somebody asked to stop: then all is kept, and KeyboardInterrupt."""
     import torch
 
-    from . import gpt, training
+    from .. import gpt, training
 
     recipe, device, asked = trainer.recipe, trainer.machine.device, []
 
@@ -270,7 +276,7 @@ def _tokens(texts: list[str], folder: Path, settings: profile.Profile, checkpoin
         MissingArtifact: checkpoints need those in `folder`, and they are damaged or of another profile.
         ValueError: checkpoints were trained on other text; this text is too short.
     """
-    from . import bpe, shards
+    from .. import bpe, shards
 
     corpus_hash = paths.sha256("".join(paths.sha256(text) for text in texts))
     try:
@@ -299,7 +305,7 @@ def _tokens(texts: list[str], folder: Path, settings: profile.Profile, checkpoin
 
 
 def _probe():
-    from . import hardware
+    from .. import hardware
 
     print("measuring this machine, about ten seconds, once", file=sys.stderr)
     found = hardware.probe()

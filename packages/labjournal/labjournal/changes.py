@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..hardware import short_name
+from .processor import short_name
 
 _OF_RUN = ("profile", "seed", "data_hash", "device", "numerics", "threads")
 
@@ -32,7 +32,7 @@ def code(old: dict, new: dict) -> list[str]:
     if "helpers" not in old or "helpers" not in new:  # a record of format 1 has one hash for all
         return [] if old["code_hash"] == new["code_hash"] else ["code, not known which"]
     # The journal writes results down and makes none.
-    shared = sorted(n for n in old["helpers"].keys() & new["helpers"].keys() if not n.startswith("helpers/journal/"))
+    shared = sorted(n for n in old["helpers"].keys() & new["helpers"].keys() if "journal/" not in n)
     changed = [name for name in shared if old["helpers"][name] != new["helpers"][name]]
     return (["notebook cells"] if old["cells_hash"] != new["cells_hash"] else []) + changed
 

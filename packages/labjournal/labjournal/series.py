@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ..paths import relative, sha256
+from .files import sha256
+from .project import relative
 
 KINDS = ("step", "sample")
 PACKED = "packed"  # the event that says: the rest is in series.json

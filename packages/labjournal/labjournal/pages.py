@@ -12,10 +12,10 @@ import time
 import warnings
 from pathlib import Path
 
-from ..paths import journal_dir, relative, sha256, write_atomic, write_json
-from . import record as store
-from . import render
-from .record import JournalError
+from . import render, store
+from .files import sha256, write_atomic, write_json
+from .project import journal_dir, relative
+from .store import JournalError
 
 LONG = 150_000  # bytes; a page that is longer should be closed
 LINE = re.compile(r"^- \*\*\d{4}-\d\d-\d\d · [^\n]*?\]\(runs/([^/\s)]+)/[^\n]*\n?", re.MULTILINE)

@@ -1,13 +1,21 @@
-"""README's blocks between two markers, rendered from records: the headline table, what cleaning a folder reports."""
+"""What else has to agree with the records: README's blocks between two markers, and the notebooks' text and code."""
 
 from __future__ import annotations
 
-from .. import course
-from ..paths import ROOT, write_atomic
-from . import record as store
-from .markdown import number, table
+import json
+import re
+
+from labjournal import provenance, store
+from labjournal.markdown import number, table
+
+from . import course
+from .paths import ROOT, write_atomic
 
 PROFILE = "laptop"
+# A measured number typed by hand. Round percentages are allowed: "95 % interval" names a method.
+RESULT_NUMBER = re.compile(
+    r"\d+\.\d+\s?%|\d+(\.\d+)?\s?(nats|bits per byte|bits/byte|bytes per token|MB\b|seconds\b|minutes\b)"
+)
 
 
 def headline() -> str:
@@ -62,10 +70,32 @@ def update() -> None:
 
 
 def _split(name: str) -> tuple[str, str, str]:
-    begin, end = f"<!-- {name}: made by `python -m helpers.journal readme` -->\n", f"<!-- {name} end -->"
+    begin, end = f"<!-- {name}: made by `python -m labjournal readme` -->\n", f"<!-- {name} end -->"
     text = (ROOT / "README.md").read_text("utf-8")
     if text.count(begin) != 1 or text.count(end) != 1:
         raise ValueError(f"README.md needs the lines {begin.strip()!r} and {end!r}, each once")
     before, _, rest = text.partition(begin)
     inside, _, after = rest.partition(end)
     return before + begin, inside, end + after
+
+
+def problems() -> list[str]:
+    """A line each: what is not as the records say, where, and what to do."""
+    found = []
+    for notebook in course.NOTEBOOKS:
+        where = f"notebooks/{notebook.name}.ipynb"
+        for cell in json.loads(notebook.path.read_text("utf-8"))["cells"]:
+            typed = RESULT_NUMBER.search("".join(cell["source"])) if cell["cell_type"] == "markdown" else None
+            if typed:
+                found.append(f"{where}: {typed.group()!r} is typed into a markdown cell; let run.say fill it in")
+        record = store.reference(notebook.name, PROFILE)
+        if record is None:
+            found.append(f"{where} has no reference run")
+        elif record.get("cells_hash") != provenance.cells_hash(notebook.path):
+            found.append(f"{where}: its cells changed after its reference run {record['run_id']}; run it again")
+    here, there = current(), wanted()
+    return found + [
+        f"README.md: the block {name!r} is not what the records say; `python -m labjournal readme`"
+        for name in there
+        if here[name] != there[name]
+    ]

@@ -10,11 +10,10 @@ import re
 from itertools import groupby, pairwise
 from pathlib import Path
 
-from .. import course
-from ..paths import journal_dir, write_atomic
-from . import changes, pages, readme, render
-from . import record as store
+from . import changes, pages, render, store
+from .files import write_atomic
 from .markdown import escape, number
+from .project import current, journal_dir
 
 FAR = 2.0  # times: a prediction that missed by more is named
 QUOTED = 400  # characters of a note, at most, up to the end of a sentence
@@ -46,15 +45,15 @@ def text(journal: Path | None = None) -> str:
     for record in records:
         if record["status"] == "finished" and not record["notebook"].startswith("bench_spread"):
             runs.setdefault((record["notebook"], record["profile"]), []).append(record)
-    order = [entry.name for entry in (*course.NOTEBOOKS, course.COURSE, course.TRAINING, *course.BENCHMARKS)]
-    keys = sorted((key for key in runs if key[0] in order), key=lambda key: (order.index(key[0]), key[1]))
+    order = [*current().names, *(name for name, _ in runs if name not in current().names)]
+    keys = sorted(runs, key=lambda key: (order.index(key[0]), key[1]))
     standing = {key: store.reference(*key, journal) or runs[key][-1] for key in keys}
     beliefs = {key: _belief(key, standing[key], runs[key], told) for key in keys}
     benches = [said for key, said in beliefs.items() if key[0].startswith("bench_")]
     chains = [said for key in keys if (said := _chains(key, runs[key], told))]
     parts = [
         "# What the journal says\n\n"
-        "Made by code from the records; `python -m helpers.journal` shows it in a terminal. Four letters name a run "
+        "Made by code from the records; `python -m labjournal` shows it in a terminal. Four letters name a run "
         "and lead to its long entry. [journal.md](journal.md) has a line for every run, newest last.\n",
         "\n## What we believe now\n\n",
         *(said for key, said in beliefs.items() if not key[0].startswith("bench_")),
@@ -121,9 +120,17 @@ class _Pages:
         return "; ".join(said)
 
 
+def _headline(record: dict) -> tuple[str, ...]:
+    """As the project has it now; of what it no longer knows, as the record has it."""
+    try:
+        return current().entry(record["notebook"]).headline
+    except ValueError:
+        return record.get("headline", ())
+
+
 def _values(record: dict) -> dict[str, str]:
     """The headline results as they are shown; times are nobody's belief."""
-    found = {name: record["metrics"].get(name) for name in course.notebook(record["notebook"]).headline}
+    found = {name: record["metrics"].get(name) for name in _headline(record)}
     return {name: number(m["final"]) for name, m in found.items() if m and m["kind"] == "result"}
 
 
@@ -136,7 +143,7 @@ def _belief(key: tuple, record: dict, runs: list[dict], told: _Pages) -> str:
             since = earlier
     again = sum(since["run_id"] <= run["run_id"] <= record["run_id"] for run in runs)
     times = f", the same in {again} runs since {since['started'][:10]}" if again > 1 and _values(record) else ""
-    profile = "" if record["profile"] == readme.PROFILE else f", {record['profile']} profile"
+    profile = "" if record["profile"] == current().usual_profile else f", {record['profile']} profile"
     decision = f" *{' '.join(record['decision'].split())}*" if record["decision"] else ""
     where = f"{key[0]}{profile}, {told.link(record)}, {record['started'][:10]}{times}"
     return f"- **{escape(record['question'])}** {' '.join(record['verdict'].split())}{decision} ({where})\n"
@@ -144,7 +151,7 @@ def _belief(key: tuple, record: dict, runs: list[dict], told: _Pages) -> str:
 
 def _chains(key: tuple, runs: list[dict], told: _Pages) -> str:
     lines = []
-    for name in course.notebook(key[0]).headline:
+    for name in _headline(runs[-1]):
         having = [run for run in runs if name in _values(run)]
         groups = [list(group) for _, group in groupby(having, key=lambda run: _values(run)[name])]
         if not groups:

@@ -14,9 +14,8 @@ from __future__ import annotations
 import math
 import statistics
 
-from .. import stats
-from . import changes
-from .record import GOOD, NOTHING, sidecar
+from . import changes, inference
+from .store import GOOD, NOTHING, sidecar
 
 ROUNDING = 1e-6  # relative; the least tolerance: sums in another order differ by as much
 TIMES = 2.0  # timings are never judged more finely than this
@@ -137,7 +136,7 @@ def _metric(name: str, record: dict, reference: dict, spread: dict | None) -> di
         if rounding <= ROUNDING * abs(mean):
             return _without_chance(name, row)
         mean = row["reference"]
-    tests = [stats.Deviation(abs(row["now"] - mean), math.hypot(sd, rounding), len(values))]
+    tests = [inference.Deviation(abs(row["now"] - mean), math.hypot(sd, rounding), len(values))]
     return _row(name, what, "", **row, mean=mean, _tests=tests)
 
 
@@ -204,7 +203,7 @@ def _figure(name: str, record: dict, reference: dict, spread: dict | None) -> di
         return _row(name, "figure", "agrees", difference=0.0, why=why)
     # Two views of the same deviations, half of the level each: one value far off, or the whole curve a little.
     rms = math.sqrt(sum(d * d for d in deviations) / len(deviations))
-    tests = [stats.Deviation(max(deviations), 1.0, n, len(deviations)), stats.Deviation(rms, 1.0, n)]
+    tests = [inference.Deviation(max(deviations), 1.0, n, len(deviations)), inference.Deviation(rms, 1.0, n)]
     return _row(name, "figure", "", why=why, _tests=tests)
 
 
@@ -216,7 +215,7 @@ def _judge(rows: list[dict]) -> None:
     """Give the rows that chance has a part in their verdict, all together; drop what was only needed for it."""
     open_rows = [row for row in rows if row["verdict"] == ""]
     tests = [row["_tests"] for row in open_rows]
-    levels = stats.holm([min(1.0, len(some) * min(test.p for test in some)) for some in tests])
+    levels = inference.holm([min(1.0, len(some) * min(test.p for test in some)) for some in tests])
     for row, some, level in zip(open_rows, tests, levels, strict=True):
         test = min(some, key=lambda test: test.p)
         row["tolerance"] = test.allowed(level / len(some))

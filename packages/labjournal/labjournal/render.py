@@ -7,7 +7,7 @@ from collections import Counter
 
 from . import changes, monitor, reports
 from .markdown import escape, number, table
-from .record import GOOD
+from .store import GOOD
 
 SHORT = 12  # rows; of a longer table, what is neither predicted nor a headline nor different is folded
 NAMED = 3  # results that a sentence names; the rest are in the table

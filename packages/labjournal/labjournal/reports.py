@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from . import changes
 from .markdown import escape, number, table
 from .progress import SMOOTH, Progress, Training, fixed
-from .record import plain
+from .store import plain
 
 LATEST = f"training loss (mean of {SMOOTH})"
 

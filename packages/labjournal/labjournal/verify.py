@@ -1,4 +1,4 @@
-"""Is the journal what its records say? Lines, entries, pages, figures, images, notebooks and READMEs against them.
+"""Is the journal what its records say? Lines, entries, pages, figures, images and its README against them.
 
 Lines of the open page and both READMEs are rendered again and compared byte for byte; entries and closed pages have
 their hash. What was written by hand between the lines is nobody's business but its writer's.
@@ -6,19 +6,11 @@ their hash. What was written by hand between the lines is nobody's business but 
 
 from __future__ import annotations
 
-import json
-import re
 from collections import Counter
 
-from .. import course, paths
-from ..paths import ROOT, images_dir, journal_dir
-from . import agreement, comparison, index, metrics, pages, provenance, readme, render
-from . import record as store
-
-# A measured number typed by hand. Round percentages are allowed: "95 % interval" names a method.
-RESULT_NUMBER = re.compile(
-    r"\d+\.\d+\s?%|\d+(\.\d+)?\s?(nats|bits per byte|bits/byte|bytes per token|MB\b|seconds\b|minutes\b)"
-)
+from . import agreement, comparison, index, metrics, pages, provenance, render, store
+from .files import sha256_file
+from .project import committed, current, images_dir, journal_dir, relative
 
 KEPT = (("png", ".png"), ("data", ".json"), ("file", ".items.json"))  # key of an event -> what it names in figures/
 
@@ -28,8 +20,8 @@ def problems() -> list[str]:
     records, kept, found = _records()
     parts = [(_lines, records), (_pages,), (_entries, records), (_figures, records, kept), (_images, records),
              (_references,)]  # fmt: skip
-    if journal_dir() == ROOT / "journal":  # the repository itself, not a workspace somewhere else
-        parts += [(_notebooks,), (_readme,)]
+    if journal_dir() == committed():  # the repository itself, not a workspace somewhere else
+        parts += [(current().problems,)]
     for part, *facts in parts:
         try:
             found += part(*facts)
@@ -128,14 +120,12 @@ def _pages() -> list[str]:
     found = []
     for name, sealed in pages.sealed().items():
         path = journal_dir() / name
-        if not path.is_file() or paths.sha256_file(path) != sealed:
+        if not path.is_file() or sha256_file(path) != sealed:
             found.append(f"journal/{name} is not the page that was closed; restore it with git")
     if len(pages.text_of(pages.page()).encode()) > pages.LONG:
-        found.append(
-            f"journal.md is longer than {pages.LONG:,} bytes; `python -m helpers.journal close` begins another"
-        )
+        found.append(f"journal.md is longer than {pages.LONG:,} bytes; `python -m labjournal close` begins another")
     if pages.text_of(journal_dir() / "README.md") != (index.text() if any(journal_dir().glob("runs/*")) else ""):
-        found.append("journal/README.md is not what the records say; `python -m helpers.journal readme`")
+        found.append("journal/README.md is not what the records say; `python -m labjournal readme`")
     return found
 
 
@@ -144,7 +134,7 @@ def _entries(records: dict[str, dict]) -> list[str]:
     found = []
     for run_id, record in records.items():
         path = journal_dir() / "runs" / run_id / "entry.md"
-        if record.get("entry") and not (path.is_file() and paths.sha256_file(path)[:16] == record["entry"]):
+        if record.get("entry") and not (path.is_file() and sha256_file(path)[:16] == record["entry"]):
             found.append(f"journal/runs/{run_id}/entry.md is not the file that the run wrote; restore it with git")
     return found
 
@@ -160,13 +150,13 @@ def _figures(records: dict[str, dict], names: set[str]) -> list[str]:
             path = kept / (f"{expected}.{kind}" if record["format"] > 3 else own)
             known.add(path)
             if not path.is_file():
-                found.append(f"{paths.relative(path)} is missing, {name} of run {run_id}; restore it with git")
-            elif expected and paths.sha256_file(path)[:16] != expected:
-                found.append(f"{paths.relative(path)} is not the file that run {run_id} wrote; restore it with git")
+                found.append(f"{relative(path)} is missing, {name} of run {run_id}; restore it with git")
+            elif expected and sha256_file(path)[:16] != expected:
+                found.append(f"{relative(path)} is not the file that run {run_id} wrote; restore it with git")
         found += [f"run {run_id}: {n} has no alt text" for n, f in record["figures"].items() if not f["alt"].strip()]
     running = any(record["status"] == "running" for record in records.values())
     there = {path for pattern in ("figures/*", "runs/*/figures/*") for path in journal_dir().glob(pattern)}
-    return found + [f"{paths.relative(p)} is in no record; delete it" for p in sorted(there - known) if not running]
+    return found + [f"{relative(p)} is in no record; delete it" for p in sorted(there - known) if not running]
 
 
 def _images(records: dict[str, dict]) -> list[str]:
@@ -217,28 +207,3 @@ def _spread(key: str, record: dict) -> str:
         return f"spread/{path.name} does not know how far other processors lie off; {remedy} again"
     missing = [name for name, m in record["metrics"].items() if m["kind"] == "result" and name not in known["metrics"]]
     return f"spread/{path.name} knows nothing of {', '.join(missing[:3])}; {remedy} again" if missing else ""
-
-
-def _notebooks() -> list[str]:
-    found = []
-    for notebook in course.NOTEBOOKS:
-        where = f"notebooks/{notebook.name}.ipynb"
-        for cell in json.loads(notebook.path.read_text("utf-8"))["cells"]:
-            typed = RESULT_NUMBER.search("".join(cell["source"])) if cell["cell_type"] == "markdown" else None
-            if typed:
-                found.append(f"{where}: {typed.group()!r} is typed into a markdown cell; let run.say fill it in")
-        record = store.reference(notebook.name, readme.PROFILE)
-        if record is None:
-            found.append(f"{where} has no reference run")
-        elif record.get("cells_hash") != provenance.cells_hash(notebook.path):
-            found.append(f"{where}: its cells changed after its reference run {record['run_id']}; run it again")
-    return found
-
-
-def _readme() -> list[str]:
-    current, wanted = readme.current(), readme.wanted()
-    return [
-        f"README.md: the block {name!r} is not what the records say; `python -m helpers.journal readme`"
-        for name in wanted
-        if current[name] != wanted[name]
-    ]

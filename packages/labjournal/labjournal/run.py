@@ -7,16 +7,15 @@ import copy
 import json
 import math
 import os
+import re
 import sys
 import time
 import warnings
 
-from .. import course
 from . import metrics as logged
-from . import pages, progress, provenance, render, reports, say
-from . import record as store
+from . import pages, progress, provenance, render, reports, say, store
 from .monitor import Monitor
-from .record import JournalError
+from .store import JournalError
 from .watch import Watch
 from .writer import Writer
 
@@ -31,7 +30,7 @@ class Run:
     missing is written as soon as there is room, at the latest when the run is closed.
     """
 
-    def __init__(self, folder, record: dict, code: dict):
+    def __init__(self, folder, record: dict, code: dict, own_figures: tuple[str, ...] = ()):
         self.folder = folder
         self.record = record
         self.error: BaseException | None = None  # of the last cell that raised and was not followed by a good one
@@ -39,6 +38,7 @@ class Run:
         self.watched: Watch | None = None  # the training that is being watched
         self._files = Writer(folder, record)
         self._started = time.perf_counter()
+        self._own_figures = own_figures
         self._code = code  # as it was at the start, see provenance.code
         self._edited: set[str] = set()  # cells that ran and are not in the notebook's file
         self._behind = 0  # events that may be in the file and not in the record
@@ -113,25 +113,25 @@ class Run:
 
         Args:
             name: file name without suffix, beginning with the notebook's number.
-            fig: matplotlib figure from ``plots.figure``.
+            fig: matplotlib figure from ``pictures.figure``.
             data: name -> plotted array; agreement with another run is judged on these.
             alt: what the figure shows, in words, with its numbers.
             kind: "timing" for a figure of measured times.
         """
         self._check_open()
         logged.check_kind(kind)
-        if not name.startswith(self.record["notebook"][:2]) or not name.replace("_", "").isalnum():
+        begin = re.match(r"\d\d|", self.record["notebook"])[0]
+        if not name.startswith(begin) or not name.replace("_", "").isalnum():
             raise JournalError(f"figure {name!r}: a name is letters, digits and _, and begins with the notebook number")
         if not alt.strip():
             raise JournalError(f"figure {name!r} needs an alt text that says what it shows")
-        from .. import plots
+        from . import pictures
 
-        picture = plots.png(fig)
+        picture = pictures.png(fig)
         data = json.dumps({"alt": alt, "kind": kind, "data": store.plain(data)}, ensure_ascii=False)
         facts = {"png": self._keep(picture, ".png"), "data": self._keep(data, ".json")}
         self._files.file(self.folder.parents[2] / "images" / f"{name}.png", picture)
-        own = course.notebook(self.record["notebook"]).figures
-        main = not own or name in own
+        main = not self._own_figures or name in self._own_figures
         self._event("figure", name=name, alt=alt, kind=kind, **facts, **({"main": True} if main else {}))
         self._files.save()
         say.show_image(picture, alt)

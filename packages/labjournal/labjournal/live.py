@@ -59,10 +59,10 @@ class Live:
     def _draw(self, training: Training, line: str) -> None:
         from IPython.display import Image, display
 
-        from .. import plots
+        from . import pictures
 
         fig = chart(training, self._levels, line)
-        picture = Image(plots.png(fig, small=False), format="png", alt=line, width=800)
+        picture = Image(pictures.png(fig, small=False), format="png", alt=line, width=800)
         fig.clear()  # its parts refer to each other, and would stay in memory until a collection comes by
         if self._handle is None:
             self._handle = display(picture, display_id=True)
@@ -84,25 +84,25 @@ class Live:
 
 def chart(training: Training, levels: dict[str, float], title: str):
     """The raw loss of every step, their means, and the evaluations so far."""
-    from .. import plots
+    from .pictures import COLORS, figure
 
-    fig, ax = plots.figure(height=3.2)
+    fig, ax = figure(height=3.2)
     stride = -(-len(training.losses) // POINTS)
-    ax.plot(training.steps[::stride], training.losses[::stride], color=plots.COLORS["sky"], linewidth=0.7)
+    ax.plot(training.steps[::stride], training.losses[::stride], color=COLORS["sky"], linewidth=0.7)
     size = max(1, len(training.losses) // 40)
     whole = range(0, len(training.losses) - size + 1, size)
     means = [sum(training.losses[i : i + size]) / size for i in whole]
-    ax.plot([training.steps[i + size - 1] for i in whole], means, color=plots.COLORS["blue"])
+    ax.plot([training.steps[i + size - 1] for i in whole], means, color=COLORS["blue"])
     dots: dict[str, list] = {}
     for step, metrics in training.evaluations:
         for name, value in metrics.items():
             if name.endswith(("loss", "entropy")):
                 dots.setdefault(name, []).append((step, value))
     for (name, points), color in zip(dots.items(), ("orange", "green", "pink", "amber", "black"), strict=False):
-        ax.plot(*zip(*points, strict=True), "o-", color=plots.COLORS[color], linewidth=1, label=name.replace("_", " "))
+        ax.plot(*zip(*points, strict=True), "o-", color=COLORS[color], linewidth=1, label=name.replace("_", " "))
     for name, level in levels.items():
-        ax.axhline(level, color=plots.COLORS["grey"], linestyle="--", linewidth=1.5)
-        ax.text(training.total, level, name, color=plots.COLORS["grey"], ha="right", va="bottom")
+        ax.axhline(level, color=COLORS["grey"], linestyle="--", linewidth=1.5)
+        ax.text(training.total, level, name, color=COLORS["grey"], ha="right", va="bottom")
     if dots:
         ax.legend(loc="center right")
     ax.set(xlim=(training.first, training.total), xlabel="step", ylabel=f"loss ({training.unit})", title=title)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import monitor, progress
-from .record import JournalError, plain
+from .store import JournalError, plain
 
 KINDS = ("result", "timing")
 DIRECTIONS = ("lower", "higher", None)

@@ -7,7 +7,7 @@ import string
 import sys
 
 from .markdown import escape
-from .record import JournalError
+from .store import JournalError
 
 
 def fill(record: dict, text: str, values: dict) -> str:

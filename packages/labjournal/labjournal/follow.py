@@ -6,8 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 
-from . import metrics, progress, reports, schema
-from . import record as store
+from . import metrics, progress, reports, schema, store
 from .provenance import alive
 
 POLL = 0.5  # seconds

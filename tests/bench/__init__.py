@@ -1,0 +1,45 @@
+"""Measurements that take longer than a test. Each leaves a record in the journal, under the entry that it has here."""
+
+from pathlib import Path
+
+from labjournal import Entry
+
+
+def _entry(name: str, title: str, question: str, says: str) -> tuple[Entry, str]:
+    return Entry(f"bench_{name}", title, question, Path(__file__).with_name(f"{name}.py")), says
+
+
+_ALL = (
+    _entry("journal", "What the journal costs", "What do a start and a logged number take, also among many?",
+           "what a start and a logged number cost, also among 3,000 runs (five minutes)"),
+    _entry("watch", "What watching costs", "What do a watched step, the live chart and the monitor take?",
+           "what watching a training costs (a minute)"),
+    _entry("clean_speed", "How fast cleaning is", "How many times datatrove's speed, per core?",
+           "how fast cleaning is, beside datatrove (five minutes, and half a gigabyte at the first call)"),
+    _entry("clean_effect", "What cleaning is worth", "Does a small model learn more from cleaned text?",
+           "what cleaning does to a small model, five seeds an arm (six minutes)"),
+    _entry("clean_scale", "How cleaning grows", "What do more workers and more text cost, up to a terabyte?",
+           "how cleaning grows with workers and with the input (seven minutes)"),
+    _entry("tokenizer", "How fast the tokenizer is", "What do learning and encoding take beside the best?",
+           "how fast the tokenizer is, beside tiktoken and Hugging Face tokenizers (three minutes)"),
+    _entry("vocabulary", "Which vocabulary", "How many ids serve a small model best, at equal compute?",
+           "which vocabulary small models do best with, at equal compute (twenty minutes)"),
+    _entry("resume", "Killed and resumed", "Is a training that is killed and goes on the one never stopped?",
+           "whether a training that is killed twenty times is the one that never was (five minutes)"),
+    _entry("budget", "What a plan is worth", "How far do time and peak memory lie from what was planned?",
+           "how far time and peak memory lie from their plan, for three models (four minutes)"),
+    _entry("race", "A fast recipe beside nanoGPT", "How much less time does the same loss take?",
+           "a fast recipe beside nanoGPT: time to its loss, speed, share of the limit (half an hour)"),
+    _entry("levers", "Lever by lever", "What is each part of the fast recipe worth, in tokens and in seconds?",
+           "what each part of the fast recipe is worth, in tokens and in seconds (forty minutes)"),
+    _entry("recipes", "The better default", "Is the fast recipe better where the course trains on tokens?",
+           "whether the fast recipe is the better default on the course's own shards (ten minutes)"),
+    _entry("numerics", "What numerics change", "Do bfloat16 and dropout without attention train as well?",
+           "whether bfloat16, and no dropout on attention, train as well (half an hour)"),
+    _entry("tune", "The same number of trials", "What do the plain and the fast recipe reach when both are tuned?",
+           "as many trials for the plain recipe as for the fast one (eight minutes)"),
+    _entry("spread", "Spread over seeds", "How far apart are runs that differ in the seed or the processor?",
+           "how far apart runs are that differ in the seed or the processor (five to seven runs of a notebook)"),
+)  # fmt: skip
+BENCHMARKS = {entry.name.removeprefix("bench_"): entry for entry, _ in _ALL}
+SAYS = {entry.name.removeprefix("bench_"): says for entry, says in _ALL}  # what one measures, and how long it takes
