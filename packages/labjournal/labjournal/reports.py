@@ -12,6 +12,7 @@ from .markdown import escape, number, table
 from .progress import SMOOTH, Progress, Training, fixed
 from .store import plain
 
+MEMORY = (("process", "memory_mb"), ("GPU", "gpu_memory_mb"))
 LATEST = f"training loss (mean of {SMOOTH})"
 
 
@@ -145,26 +146,28 @@ def _ended(status: str, step: int, total: int) -> str:
 
 
 def _table(reports: list[dict], times: bool) -> str:
+    """Start, the reports' values, the best and what was predicted; a column that nothing stands in is left out."""
     last = reports[-1]
     heads = [f"at {r['percent']} %" for r in reports]
     if "ended_at" not in last:
         heads[-1] = "now" if last["status"] == "running" else "end"
-    lines, tied = [], any(row["predicted"] is not None for row in last["rows"])
+    lines = []
     for row in last["rows"]:
-        if row.get("kind") == "timing" and not times:
+        if row["now"] is None or (row.get("kind") == "timing" and not times):
             continue
         past = [next((r["now"] for r in one["rows"] if r["name"] == row["name"]), None) for one in reports]
+        best = number(row["best"]) + ("" if row["best_step"] is None else f" (step {number(row['best_step'])})")
         name = row["name"].replace("_", " ") + (f", {row['unit']}" if row["unit"] else "")
-        cells = [name, number(row["start"]), *map(number, past)]
-        lines.append(cells + [number(row["predicted"])] * tied)
-    if any(one["trend"] for one in reports):
-        lines.append(["trend", "–", *(one["trend"]["verdict"] if one["trend"] else "–" for one in reports)])
-        lines[-1] += ["–"] * tied
+        lines.append([name, row["start"], *past, row["best"] and best, row["predicted"]])
+    if len(reports) > 1 and any(one["trend"] for one in reports):
+        lines.append(["trend", None, *(one["trend"] and one["trend"]["verdict"] for one in reports), None, None])
     if times:
-        lines.append(
-            ["seconds left at this pace", "–", *(_range(one["seconds_left"]) for one in reports)] + ["–"] * tied
-        )
-    return table(lines, ["", "start", *heads] + ["predicted"] * tied)
+        left = (one["seconds_left"] and _range(one["seconds_left"]) for one in reports)
+        lines.append(["seconds left at this pace", None, *left, None, None])
+    heads = ["", "start", *heads, "best", "predicted"]
+    used = [i for i in range(len(heads)) if any(line[i] is not None for line in lines)]
+    shown = [["–" if line[i] is None else line[i] for i in used] for line in lines]
+    return table(shown, [heads[i] for i in used]) if lines else ""
 
 
 def trend(found: dict | None, unit: str) -> str:
@@ -247,18 +250,9 @@ def status(found: dict, times: bool = True) -> str:
         text += f", left {_clocks(t['seconds_left'])}." if t["seconds_left"] else "."
         if (found["silent_seconds"] or 0) > 60:
             text += f" Nothing has been heard for {clock(found['silent_seconds'])}."
-    rows = []
-    for row in t["rows"]:
-        if row["now"] is None or "kind" in row:
-            continue
-        best = "" if row["best"] is None else number(row["best"])
-        best += f" (step {number(row['best_step'])})" if best and row["best_step"] is not None else ""
-        name = row["name"].replace("_", " ") + (f", {row['unit']}" if row["unit"] else "")
-        rows.append([name, number(row["start"]), number(row["now"]), best])
-    for what, where in (("process", "memory_mb"), ("GPU", "gpu_memory_mb")):
-        if times and found[where]:
-            rows.append([f"memory of the {what}, MB", "", number(round(found[where])), None])
-    text += f"\n\n{table(rows, ['', 'start', 'now', 'best'])}" if rows else "\n"
+    used = [f"{number(round(found[name]))} MB of the {what}" for what, name in MEMORY if times and found[name]]
+    text += f" It uses {' and '.join(used)}." if used else ""
+    text += "\n\n" + _table([t], False)
     if t["trend"]:
         text += f"\nAt {t['trend_at']} %. {trend(t['trend'], t['unit'])}\n"
     return text
@@ -292,8 +286,6 @@ def _clocks(both: list[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _range(both: list[float] | None) -> str:
-    if both is None:
-        return "–"
+def _range(both: list[float]) -> str:
     low, high = (f"{value:.0f}" for value in both)
     return low if low == high else f"{low} to {high}"

@@ -203,10 +203,9 @@ class Run:
         """Print the last `n` events, the newest last."""
         if n < 1:
             raise JournalError(f"events({n}): at least 1")
-        known = self.progress
-        if n > progress.KEPT:
-            known = progress.add_up(store.read_events(self.folder)[0], n)
-        print("\n".join(line for _, line in list(known.recent)[-n:]))
+        known = progress.Progress()
+        said = [line for event in store.read_events(self.folder)[0] if (line := known.take(event))]
+        print("\n".join(said[-n:]))
 
     def status(self) -> None:
         """Show where the training stands; times only as long as it runs, as they are of no use afterwards."""
