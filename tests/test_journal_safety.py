@@ -9,6 +9,7 @@ import sys
 import pytest
 from markdown_it import MarkdownIt
 
+import labjournal
 from helpers import journal
 from helpers.paths import ROOT, artifacts
 from labjournal import JournalError, index, pages, render, store, verify
@@ -220,6 +221,7 @@ def test_a_reference_that_is_gone_is_no_reference(workspace):
 
 KILLED = """
 import os, signal
+import labjournal
 from helpers import journal
 run = journal.start("03_gpt", seed=1)
 run.predict("val_loss", 2.0, unit="nats/token")
@@ -291,7 +293,7 @@ def killed(run):
     record = json.loads((run.folder / "run.json").read_text("utf-8"))
     record["resources"]["process"] = {"pid": 1, "created": 0.0}
     (run.folder / "run.json").write_text(json.dumps(record), "utf-8")
-    journal._open = None
+    labjournal._open = None
 
 
 @pytest.mark.parametrize("at", ["write", "add"])

@@ -225,15 +225,26 @@ def journal_command(*arguments):
     )  # fmt: skip
 
 
-def test_every_command_is_readable_at_80_columns_and_speaks_json(workspace):
+def test_every_command_is_readable_at_80_columns_and_those_of_data_speak_json(workspace):
     long = run(2.0).record["run_id"]
     run(1.0)
-    for arguments in (["list"], ["show"], ["show", long], ["compare", long, "latest"], ["verify"]):
+    for arguments in (
+        ["list"],
+        ["status"],
+        ["events"],
+        ["show"],
+        ["show", long],
+        ["compare", long, "latest"],
+        ["verify"],
+    ):
         done = journal_command(*arguments)
         assert not done.stderr and done.stdout.strip()
         assert max(map(len, done.stdout.splitlines())) <= 80, done.stdout
         assert "\x1b" not in done.stdout
-        json.loads(journal_command(*arguments, "--json").stdout)
+        if arguments[0] in ("list", "status"):
+            json.loads(journal_command(*arguments, "--json").stdout)
+        if arguments[0] == "events":
+            assert [json.loads(line) for line in journal_command("events", "--json").stdout.splitlines()]
     assert "val_loss" in journal_command("show", long[-4:]).stdout
 
 

@@ -7,14 +7,11 @@ other has, or by "latest". Exit status: 0; 1 when runs differ or something is da
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import os
 import re
 import sys
-import tomllib
 import warnings
-from pathlib import Path
 
 from . import follow, render, store
 from .markdown import clean, escape
@@ -26,7 +23,6 @@ WIDTH = 80  # columns, where the output is not a terminal
 def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     try:
-        _find_project()
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
             status = options.call(options)
@@ -40,16 +36,6 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         print(f"error: {error}", file=sys.stderr)
         return 2
-
-
-def _find_project() -> None:
-    """The project of this folder: the module that the nearest pyproject.toml names under tool.labjournal."""
-    for folder in (Path.cwd(), *Path.cwd().parents):
-        if (file := folder / "pyproject.toml").is_file():
-            if named := tomllib.loads(file.read_text("utf-8")).get("tool", {}).get("labjournal", {}).get("project"):
-                sys.path.insert(0, str(folder))
-                importlib.import_module(named)
-            return
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:

@@ -5,6 +5,9 @@ Without one, it is the journal of whatever is started in this folder: any name, 
 
 from __future__ import annotations
 
+import importlib
+import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,8 +78,18 @@ def use(project: Project) -> None:
 
 
 def current() -> Project:
+    """That of `use`; else the one of this folder, whose module the nearest pyproject.toml names under tool.labjournal;
+    else one that knows nothing."""
     global _project
-    _project = _project or Project()
+    if _project is None:
+        _project = Project()
+        for folder in (Path.cwd(), *Path.cwd().parents):
+            if (file := folder / "pyproject.toml").is_file():
+                facts = tomllib.loads(file.read_text("utf-8")).get("tool", {}).get("labjournal", {})
+                if "project" in facts:
+                    sys.path.insert(0, str(folder))
+                    importlib.import_module(facts["project"])  # which calls `use`
+                break
     return _project
 
 

@@ -59,7 +59,7 @@ class Result:
     `cluster` maps the id of a kept document to the id of the first document it must stay together with.
     `closest` maps each kind to the pairs of documents that share word runs, the largest containment first.
     `similar` maps each kind to the near duplicates that MinHash-LSH found: {(id, id): Jaccard}.
-    `scores` has those of every document that got through the steps, whether it was dropped later or not.
+    `scores` has those of every distinct document that got through the steps, whether it was dropped later or not.
     """
 
     kept: list[Document]
@@ -94,11 +94,15 @@ def clean(documents: Iterable[Document], evaluation: EvaluationTexts | None = No
         raise ValueError(f"documents of unknown kind {', '.join(unknown)}; there are {', '.join(STEPS)}")
     last = (contaminated(evaluation),) if evaluation else ()
     result = Result(kept=[], dropped=[])
+    distinct: set[str] = set()  # fingerprints of texts that have scores
     first: dict[str, Document] = {}  # fingerprint -> the first document that has it, of whatever kind
     for kind in sorted({d.kind for d in documents}, key=list(STEPS).index):
         arrived = [d for d in documents if d.kind == kind]
         scored = _through(arrived, (*STEPS[kind], scores.score), result)
-        result.scores.update((d.id, d.scores) for d in scored)
+        for document in scored:
+            if (text := _fingerprint(document)) not in distinct:
+                distinct.add(text)
+                result.scores[document.id] = document.scores
         # Before duplicates: else a clean text could fall as the twin of one that is dropped a step later.
         unique = _without_exact_duplicates(_through(scored, (scores.cut, *last), result), first, result)
         survivors = _without_near_duplicates(kind, unique, result)
@@ -195,11 +199,15 @@ def examples(edits: list[Edit]) -> list[Edit]:
     return [edit for of_step in found.values() for edit in of_step[:EXAMPLES]]
 
 
+def _fingerprint(document: Document) -> str:
+    return dedup.fingerprint(document.text, document.kind == "code")
+
+
 def _without_exact_duplicates(documents: list[Document], first: dict, result: Result) -> list[Document]:
     kept = []
     for document in documents:
         began = time.perf_counter()
-        twin = first.setdefault(dedup.fingerprint(document.text, document.kind == "code"), document)
+        twin = first.setdefault(_fingerprint(document), document)
         answer = Keep(document) if twin is document else Drop("exact_duplicate", f"the same text as {twin.id}")
         result.line(document, "exact_duplicates").add(document, answer, time.perf_counter() - began)
         if isinstance(answer, Drop):
