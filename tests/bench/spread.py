@@ -6,7 +6,7 @@ other number format. Each run has a workspace of its own below artifacts/spread/
 needs; one that is there already and would come out the same is not run again, so an interrupted measurement goes on
 where it was. What came out is kept in journal/spread/<notebook>-<profile>.json: every value of every metric, mean and
 standard deviation of every plotted number, and the numerical tolerance of each. Re-running the notebook is judged by it
-(helpers/journal/agreement.py).
+(labjournal/agreement.py).
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ BECAUSE = "COURSE_BECAUSE"  # … and why it may, where it is not the same as th
 
 
 class Run:
-    """Made by :func:`helpers.journal.start`; every method writes through to the run's folder.
+    """Made by :func:`labjournal.start`; every method writes through to the run's folder.
 
     A disk that takes no more does not end a training: there is one warning, the run goes on in memory, and what is
     missing is written as soon as there is room, at the latest when the run is closed.
