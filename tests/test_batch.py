@@ -790,7 +790,7 @@ def test_progress_says_how_long_it_takes():
     )
     progress._began -= 10
     progress.tell({})
-    assert said == [("0 of 1 shards, 33% of 90.0 MB, 3.0 MB/s, 20 seconds left, then duplicates", False)]
+    assert said == [("0 of 1 shards, 33% of 90.0 MB, 3.0 MB/s, 20 s left, then duplicates", False)]
 
 
 def test_time_left_counts_only_what_this_start_does():
@@ -800,7 +800,7 @@ def test_time_left_counts_only_what_this_start_does():
     progress = batch._Progress(shards, pool, lambda *a: said.append(a))
     progress._began -= 10
     progress.tell({"a": {"again": False}})
-    assert said == [("1 of 2 shards, 60% of 100.0 MB, 1.0 MB/s, 40 seconds left, then duplicates", False)]
+    assert said == [("1 of 2 shards, 60% of 100.0 MB, 1.0 MB/s, 40 s left, then duplicates", False)]
 
 
 # ---- found by trying to break it ----

@@ -37,5 +37,7 @@ def amount(size: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """0:03:20; less than a minute with its tenths."""
-    return f"{seconds:.1f} s" if seconds < 60 else str(datetime.timedelta(seconds=round(seconds)))
+    """0:03:20, 20 s, 3.2 s."""
+    if round(seconds) < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return str(datetime.timedelta(seconds=round(seconds)))
