@@ -251,7 +251,7 @@ def fingerprint(notebook: course.Notebook, profile_name: str) -> str:
         profile.PROFILES[profile_name].as_dict(),
         os.environ.get("ENCODER"),
         os.environ.get("SEED"),
-        [paths.sha256_file(path) for path in journal.own_files()],
+        [(path.relative_to(paths.ROOT).as_posix(), paths.hash_once(path)) for path in journal.own_files()],
         sources.data_hash(*notebook.sources),
         [_made(folder) for name in notebook.needs for folder in course.notebook(name).makes],
     ]
