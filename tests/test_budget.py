@@ -39,7 +39,6 @@ def test_flops_per_token_equals_the_operations_torch_counts():
     "switches",
     [
         {},
-        {"qk_norm": True, "value_embeddings": True, "bigram": True},
         {"rope": False, "untied": False, "previous": 0},
         {"relu2": False, "zero_init": False, "previous": 7},
     ],

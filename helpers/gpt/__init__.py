@@ -14,18 +14,6 @@ from .generate import KVCache, generate, probabilities
 from .model import GPT, MLP, Block, CausalSelfAttention, GPTConfig
 
 __all__ = [
-    "GPT",
-    "MLP",
-    "Block",
-    "CausalSelfAttention",
-    "FastConfig",
-    "FastGPT",
-    "GPTConfig",
-    "KVCache",
-    "files",
-    "generate",
-    "make",
-    "probabilities",
-    "save_for_transformers",
-    "to_transformers",
-]
+    "GPT", "MLP", "Block", "CausalSelfAttention", "FastConfig", "FastGPT", "GPTConfig", "KVCache", "files", "generate",
+    "make", "probabilities", "save_for_transformers", "to_transformers",
+]  # fmt: skip

@@ -12,8 +12,6 @@ in tokens and in seconds, is measured by `make bench ARGS=levers` and shown in n
     tables of earlier tokens       normal(0, 1/2)
     attention qkv, MLP up          uniform, standard deviation 1 / sqrt(C)
     attention out, MLP down, head  0 (`zero_init`)
-    value tables                   normal(0, 1)
-    bigram table                   0
 
 Letters in the shape comments: B sequences in a batch, T tokens in a sequence, C = n_embd, H = n_head, V = vocab_size.
 """
@@ -48,13 +46,10 @@ class FastConfig(GPTConfig):
     zero_init: bool = True  # as in the table above; off: GPT-2's, with normal(0, 0.02) inputs
     untied: bool = True  # a head of its own, and a norm after the embedding; off: the embedding is the head
     previous: int = 3
-    qk_norm: bool = False  # Henry et al., arXiv:2010.04245
-    value_embeddings: bool = False  # a table per block that is added to the values (modded-nanogpt)
-    bigram: bool = False  # a V x V table: logits that follow from the last token alone
 
     def __post_init__(self):
         super().__post_init__()
-        for name in ("rope", "relu2", "zero_init", "untied", "qk_norm", "value_embeddings", "bigram"):
+        for name in ("rope", "relu2", "zero_init", "untied"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must be True or False")
         if isinstance(self.previous, bool) or not isinstance(self.previous, int) or self.previous < 0:
@@ -120,16 +115,17 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)
         self.out = nn.Linear(config.n_embd, config.n_embd, bias=False)
 
-    def forward(self, x: torch.Tensor, turn, value, past=None) -> torch.Tensor:
-        B, T, C = x.shape
+    def project(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Queries and keys, (B, T, 2, H, C/H), which go together through the same operations; and values."""
+        B, T, _ = x.shape
         heads = self.qkv(x).view(B, T, 3, self.config.n_head, -1)  # (B, T, 3, H, C/H)
-        qk, v = heads[:, :, :2], heads[:, :, 2]  # queries and keys go together through the same operations
-        if self.config.qk_norm:
-            qk = norm(qk)
+        return heads[:, :, :2], heads[:, :, 2]
+
+    def forward(self, x: torch.Tensor, turn, past=None) -> torch.Tensor:
+        B, T, C = x.shape
+        qk, v = self.project(x)
         if turn is not None:
             qk = rotate(qk, *turn)
-        if value is not None:
-            v = v + value.view_as(v)
         q, k, v = (x.transpose(1, 2) for x in (*qk.unbind(2), v))  # each (B, H, T, C/H)
         if past is not None:
             k, v = past(k, v)  # (B, H, earlier + T, C/H)
@@ -153,12 +149,10 @@ class Block(nn.Module):
         super().__init__()
         self.attention = Attention(config)
         self.mlp = MLP(config)
-        self.values = nn.Embedding(config.vocab_size, config.n_embd) if config.value_embeddings else None
         self.dropout = Dropout(config.dropout)
 
-    def forward(self, x: torch.Tensor, idx: torch.Tensor, turn, past=None) -> torch.Tensor:
-        value = None if self.values is None else self.values(idx).to(x.dtype)  # (B, T, C)
-        x = x + self.dropout(self.attention(norm(x), turn, value, past))  # (B, T, C)
+    def forward(self, x: torch.Tensor, turn, past=None) -> torch.Tensor:
+        x = x + self.dropout(self.attention(norm(x), turn, past))  # (B, T, C)
         return x + self.dropout(self.mlp(norm(x)))  # (B, T, C)
 
 
@@ -173,7 +167,6 @@ class FastGPT(nn.Module):
         self.dropout = Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.head = nn.Linear(C, V, bias=False)
-        self.bigram = nn.Embedding(V, V) if config.bigram else None
         if not config.untied:
             self.head.weight = self.tokens.weight
         self._initialise()
@@ -189,14 +182,12 @@ class FastGPT(nn.Module):
         wide = 1.0 if config.untied else 0.02
         for name, p in self.named_parameters():
             summed = name.endswith(("attention.out.weight", "mlp.down.weight"))
-            if name == "bigram.weight" or (config.zero_init and (summed or name == "head.weight")):
+            if config.zero_init and (summed or name == "head.weight"):
                 nn.init.zeros_(p)
             elif name.startswith(("tokens.", "positions.")):
                 nn.init.normal_(p, std=wide)
             elif name.startswith("before."):
                 nn.init.normal_(p, std=wide / 2)
-            elif name.endswith("values.weight"):
-                nn.init.normal_(p)
             elif config.zero_init:
                 nn.init.uniform_(p, -math.sqrt(3 / config.n_embd), math.sqrt(3 / config.n_embd))
             else:
@@ -229,13 +220,9 @@ class FastGPT(nn.Module):
         x = self.dropout(x)
         turn = [angle[start : start + T].to(x.dtype) for angle in (self.cos, self.sin)] if config.rope else None
         for block, past in zip(self.blocks, pasts, strict=True):
-            x = block(x, idx, turn, past)  # (B, T, C)
+            x = block(x, turn, past)  # (B, T, C)
         logits = self.head(norm(x))  # (B, T, V)
-        if self.bigram is not None:
-            logits = logits.float() + self.bigram(idx)
-        if targets is None:
-            return logits, None
-        return logits, F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
+        return logits, None if targets is None else F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
 
 
 def earlier(table: nn.Embedding, ids: torch.Tensor, back: int, T: int) -> torch.Tensor:

@@ -19,6 +19,8 @@ import numpy as np
 from helpers import gpt, hardware, mrclean, paths, profile, training
 from helpers.recipe import Recipe
 
+from . import tried
+
 BOOKS = profile.Race().books
 SEEDS = (1, 2, 3, 4, 5)
 CONTEXT = 64
@@ -76,11 +78,11 @@ def fast_recipe(steps: int, seed: int = 1, **changed) -> Recipe:
 
 def plain_config(vocab_size: int, **changed) -> gpt.FastConfig:
     """The plain model as the fast one with every switch off: the same numbers, and each switch can be turned on."""
-    return gpt.FastConfig(vocab_size, **{**SHAPE, "n_head": 4, **OFF, **changed})
+    return tried.config(vocab_size, **{**SHAPE, "n_head": 4, **OFF, **changed})
 
 
 def fast_config(vocab_size: int, **changed) -> gpt.FastConfig:
-    return gpt.FastConfig(vocab_size, **{**SHAPE, "n_head": FAST_HEADS, **changed})
+    return tried.config(vocab_size, **{**SHAPE, "n_head": FAST_HEADS, **changed})
 
 
 # The best trials of `make bench ARGS=tune`, rounded; the numbers of steps, after an earlier race, so that its target is
@@ -123,7 +125,7 @@ def run(config, recipe: Recipe, sides, machine: hardware.Hardware, kind=training
     train, val = sides
     began = time.perf_counter()
     hardware.seed_everything(recipe.seed)
-    trainer = kind(gpt.make(config), train, recipe, machine)
+    trainer = kind(tried.make(config), train, recipe, machine)
     while trainer.step < recipe.max_iters:
         trainer.advance()
     trained = time.perf_counter()
@@ -136,7 +138,7 @@ def run_plainly(config, recipe: Recipe, sides, machine: hardware.Hardware, judge
     """`run`, with the evaluations on the way that nanoGPT's recipe has: random batches of both sides."""
     began = time.perf_counter()
     hardware.seed_everything(recipe.seed)
-    trainer = training.Trainer(gpt.make(config), sides[0], recipe, machine)
+    trainer = training.Trainer(tried.make(config), sides[0], recipe, machine)
     evaluating = 0.0
     while trainer.step < recipe.max_iters:
         if trainer.step % PLAIN_EVALUATION["every"] == 0:

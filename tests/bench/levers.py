@@ -31,7 +31,7 @@ import numpy as np
 
 from helpers import gpt, hardware, journal, plots, stats, training
 
-from . import BENCHMARKS, arms
+from . import BENCHMARKS, arms, tried
 
 ADDED_STEPS = 500  # of add one, with batches as large as the plain recipe's
 PLAIN_LENGTHS = (354, 500, 707, 1000, 1414, 2000)
@@ -224,8 +224,8 @@ def timed(base: str, name: str, folder: str, letters: int) -> None:
     changed = dict(changed)
     kind = changed.pop("kind", training.Trainer)
     here = dataclasses.replace(machine, dtype="float32") if name == "float32" else machine
-    one = training.Trainer(gpt.make(makes[0](letters)), train, makes[1](1000), machine)
-    other = kind(gpt.make(makes[0](letters, **shape)), train, makes[1](1000, **changed), here)
+    one = training.Trainer(tried.make(makes[0](letters)), train, makes[1](1000), machine)
+    other = kind(tried.make(makes[0](letters, **shape)), train, makes[1](1000, **changed), here)
     rebuild(other, name)
     seconds: dict[int, list[float]] = {0: [], 1: []}
     usual = fast.LONGEST_WRITTEN_OUT

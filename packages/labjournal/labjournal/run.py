@@ -14,6 +14,7 @@ import warnings
 
 from . import metrics as logged
 from . import pages, progress, provenance, render, reports, say, store
+from .markdown import clean
 from .monitor import Monitor
 from .store import JournalError
 from .watch import Watch
@@ -108,14 +109,15 @@ class Run:
         self._event("items", metric=metric, items=items, file=name)
         self._files.save()
 
-    def figure(self, name: str, fig, *, data: dict, alt: str, kind: str = "result") -> None:
+    def figure(self, name: str, fig, *, data: dict, alt: str, kind: str = "result", **values) -> None:
         """Save a figure with the arrays it shows, and show it.
 
         Args:
             name: file name without suffix, beginning with the notebook's number.
             fig: matplotlib figure from ``pictures.figure``.
             data: name -> plotted array; agreement with another run is judged on these.
-            alt: what the figure shows, in words, with its numbers.
+            alt: what the figure shows, in words, with its numbers: filled in like :meth:`say`, from `data` as well:
+                "Loss falls to {val_loss.min:.2f} and ends at {val_loss.last:.2f}."
             kind: "timing" for a figure of measured times.
         """
         self._check_open()
@@ -127,8 +129,10 @@ class Run:
             raise JournalError(f"figure {name!r} needs an alt text that says what it shows")
         from . import pictures
 
+        data = store.plain(data)
+        alt = say.fill(self.record, alt, {**data, **values}, clean)
         picture = pictures.png(fig)
-        data = json.dumps({"alt": alt, "kind": kind, "data": store.plain(data)}, ensure_ascii=False)
+        data = json.dumps({"alt": alt, "kind": kind, "data": data}, ensure_ascii=False)
         facts = {"png": self._keep(picture, ".png"), "data": self._keep(data, ".json")}
         self._files.file(self.folder.parents[2] / "images" / f"{name}.png", picture)
         main = not self._own_figures or name in self._own_figures
@@ -140,7 +144,9 @@ class Run:
         """Show a sentence whose numbers come from the record.
 
         ``{val_loss:.2f}`` is the last value of a metric; ``start.``, ``best.``, ``best_step.``, ``predicted.`` and
-        ``config.`` reach the rest. Extra keyword values are written to the record with the sentence.
+        ``config.`` reach the rest. Extra keyword values are written to the record with the sentence. A row of numbers
+        has ``{row[0]:.2f}``, ``row.last``, ``row.min``, ``row.max``, ``row.mean`` and ``{row:.2f}`` for each; a table
+        ``{table[name].column}``.
         """
         said = say.fill(self.record, text, values)
         if self.record["status"] == "running":  # an exercise after the end may speak, too

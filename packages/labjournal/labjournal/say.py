@@ -5,19 +5,22 @@ from __future__ import annotations
 import numbers
 import string
 import sys
+from collections.abc import Mapping
 
 from .markdown import escape
 from .store import JournalError
 
 
-def fill(record: dict, text: str, values: dict) -> str:
+def fill(record: dict, text: str, values: dict, quote=escape) -> str:
     """`text` with its fields filled from the record and `values`; see :meth:`.run.Run.say`.
 
+    Args:
+        quote: what makes text that is filled in harmless: for Markdown, or ``clean`` for plain text.
     Raises:
         JournalError: a field names something that is in neither.
     """
     try:
-        return _Formatter().vformat(text, (), _Names(record, values))
+        return _Formatter().vformat(text, (), _Names(record, values, quote))
     except IndexError:
         raise JournalError(f"every field of a sentence has a name, as in {{val_loss:.2f}}: {text!r}") from None
 
@@ -31,42 +34,82 @@ class _Formatter(string.Formatter):
 class _Names(dict):
     """What a sentence may name: metrics by their last value, and the namespaces below. Text is escaped."""
 
-    def __init__(self, record: dict, values: dict):
+    def __init__(self, record: dict, values: dict, quote):
         metrics = record["metrics"]
-        super().__init__({name: _sayable(m["final"]) for name, m in metrics.items()})
+        super().__init__({name: _sayable(m["final"], quote) for name, m in metrics.items()})
         for key in ("start", "best", "best_step"):
-            self[key] = _Space(key, {name: m[key] for name, m in metrics.items() if m[key] is not None})
-        self["predicted"] = _Space("predicted", {k: p["predicted"] for k, p in record["predictions"].items()})
-        self["config"] = _Space("config", record["config"])
-        self.update({name: _sayable(value) for name, value in values.items()})
+            self[key] = _Space(key, {name: m[key] for name, m in metrics.items() if m[key] is not None}, quote)
+        self["predicted"] = _Space("predicted", {k: p["predicted"] for k, p in record["predictions"].items()}, quote)
+        self["config"] = _Space("config", record["config"], quote)
+        self.update({str(name): _sayable(value, quote) for name, value in values.items()})
 
     def __missing__(self, name: str):
         raise JournalError(f"a sentence names {name!r}, which is not in the record; it has {', '.join(sorted(self))}")
 
 
 class _Space:
-    def __init__(self, name: str, values: dict):
-        self._name, self._values = name, values
+    """Named values: {config.depth}, {worth[wide].low}."""
+
+    def __init__(self, name: str, values: Mapping, quote):
+        self._name, self._values, self._quote = name, {str(key): value for key, value in values.items()}, quote
 
     def __getattr__(self, key: str):
         try:
-            return _sayable(self._values[key])
+            return _sayable(self._values[str(key)], self._quote)
         except KeyError:
             raise JournalError(
                 f"a sentence names {self._name}.{key}, which is not in the record; "
                 f"{self._name} has {', '.join(sorted(self._values)) or 'nothing'}"
             ) from None
 
+    __getitem__ = __getattr__
 
-def _sayable(value):
-    """Numbers as they are, so that a sentence can format them; everything else as escaped text."""
+
+class _Series:
+    """A row of numbers, or of rows of them: {x[0]}, {x.last}, {x.min}, {x.max}, {x.mean}, and {x:.2f} for each."""
+
+    def __init__(self, values):
+        self._values = values
+
+    def __getitem__(self, place: int | str):
+        return _sayable(self._values[int(place)], None)
+
+    def __getattr__(self, name: str):
+        if name == "last":
+            return self[-1]
+        flat = _flat(self._values)
+        if name not in ("min", "max", "mean") or not flat:
+            raise JournalError(f"a row of {len(flat)} numbers has no {name}; a row has [0], last, min, max and mean")
+        return sum(flat) / len(flat) if name == "mean" else {"min": min, "max": max}[name](flat)
+
+    def __format__(self, spec: str) -> str:
+        return ", ".join(format(value, spec) for value in _flat(self._values))
+
+
+def _flat(values) -> list:
+    """The numbers of rows in rows, without those that were not measured."""
+    flat = []
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            flat += _flat(value)
+        elif value is not None and value == value and value != "nan":
+            flat.append(value)
+    return flat
+
+
+def _sayable(value, quote):
+    """Numbers, rows and tables of them so that a sentence can format them; everything else as harmless text."""
     if isinstance(value, str) and value in ("nan", "inf", "-inf"):  # as records hold them
         return float(value)
     if isinstance(value, numbers.Real):
         return value
-    if getattr(value, "ndim", None) == 0:  # a tensor's one number
-        return value.item()
-    return escape(value, 2000)
+    if hasattr(value, "tolist"):  # an array or a tensor, maybe of one number
+        return _sayable(value.tolist(), quote)
+    if isinstance(value, Mapping):
+        return _Space("the table", value, quote)
+    if isinstance(value, (list, tuple)) and all(isinstance(v, numbers.Real) for v in _flat(value)):
+        return _Series(value)
+    return quote(value, 2000)
 
 
 def show_markdown(text: str) -> None:
