@@ -15,6 +15,7 @@ class Notebook:
     needs: tuple[str, ...] = ()  # notebooks whose artifacts it reads
     makes: tuple[str, ...] = ()  # what it leaves in artifacts/
     sources: tuple[str, ...] = ()  # pinned sources it reads
+    data: tuple[str, ...] = ()  # artifacts and sources that its results follow from; () means its sources
     headline: tuple[str, ...] = ()  # metrics that README shows
     figures: tuple[str, ...] = ()  # one to three that stand in the journal's entry, the others are linked; () means all
     bound: str = "python"  # what its time scales with on another machine: "python" or "matmul"
@@ -54,6 +55,7 @@ NOTEBOOKS = (
         needs=("01_mrclean",),
         makes=("tokenizer",),
         sources=("gensim", "bpe-openai"),
+        data=("corpus",),
         headline=("different_from_gpt4", "bytes_per_token_all", "frequency_bits_per_byte", "gzip_bits_per_byte"),
         figures=("02_compression", "02_vocabulary"),
     ),
@@ -64,6 +66,7 @@ NOTEBOOKS = (
         needs=("00_start_here", "01_mrclean", "02_tokenizer"),
         makes=("checkpoints/03_gpt",),
         bound="matmul",
+        data=("tokenizer",),
         headline=("val_bits_per_byte", "val_loss_all", "bigram_loss"),
         figures=("03_loss", "03_first_drop", "03_kinds"),
     ),
@@ -94,6 +97,7 @@ NOTEBOOKS = (
         "How much of a picture or a sound survives as a row of ids, and can the GPT draw with them?",
         needs=("00_start_here", "02_tokenizer"),
         sources=("pocketsphinx",),
+        data=("tokenizer", "pocketsphinx"),
         headline=("photo_behind_jpeg", "digits_gain", "sound_snr", "drawn_accuracy", "copied"),
         figures=("09_digits", "09_photo_rate", "09_drawn"),
     ),
@@ -103,6 +107,7 @@ NOTEBOOKS = (
         "How much less does the same loss cost with a better recipe, and which part of it saves what?",
         needs=("00_start_here", "01_mrclean"),
         bound="matmul",
+        data=("corpus",),
         headline=("val_loss_plain", "val_loss_fast", "fewer_characters"),
         figures=("12_race", "12_levers"),
     ),

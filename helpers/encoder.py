@@ -1,34 +1,16 @@
-"""A pretrained encoder: named by the profile or by ENCODER, found without a network where that is asked for, loaded.
-
-Importing this module sets HF_HUB_OFFLINE (smoke and laptop never contact a hub), so import it before transformers.
-"""
+"""A pretrained encoder: named by the profile or by ENCODER, found without a network where that is asked for, loaded."""
 
 from __future__ import annotations
 
 import os
-
-from . import profile
-
-# Read by huggingface_hub when it is first imported, hence up here. On gpu a learner's own setting counts.
-os.environ["HF_HUB_OFFLINE"] = os.environ.get("HF_HUB_OFFLINE", "0") if profile.load().name == "gpu" else "1"
-
-import warnings
 from pathlib import Path
 
-with warnings.catch_warnings():  # it asks for widgets to draw progress bars with; there are none to draw
-    warnings.simplefilter("ignore")
-    import tqdm.auto  # noqa: F401
-
 import torch
-import transformers
 
-from . import sources
+from . import profile, sources
 from .hardware import Hardware, seed_everything
 from .paths import sha256_file
-
-# At "error": transformers reports a classifier's fresh head as a warning, and notebook 05 tells the learner instead.
-transformers.utils.logging.disable_progress_bar()
-transformers.utils.logging.set_verbosity_error()
+from .quiet import transformers
 
 HUB_FILES = ("*.json", "*.txt", "model.safetensors")  # weights as safetensors only: nothing here can run code
 
@@ -58,10 +40,11 @@ def find(name: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.constants import HF_HUB_OFFLINE
 
+    offline = HF_HUB_OFFLINE or profile.load().name != "gpu"  # smoke and laptop never contact a hub
     try:
-        folder = snapshot_download(name, allow_patterns=list(HUB_FILES), local_files_only=HF_HUB_OFFLINE)
+        folder = snapshot_download(name, allow_patterns=list(HUB_FILES), local_files_only=offline)
     except Exception as error:  # not in the cache, no network, no such model, access refused, disk full
-        why = "is not in the hub's cache and this run does not contact the hub" if HF_HUB_OFFLINE else str(error)[:300]
+        why = "is not in the hub's cache and this run does not contact the hub" if offline else str(error)[:300]
         raise EncoderError(f"encoder {name}: {why}; {_remedy(name)}") from error
     return _checked(Path(folder), name)
 

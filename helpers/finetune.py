@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import encoder  # noqa: F401, isort: skip (it sets HF_HUB_OFFLINE before transformers is imported)
-
 import datasets
 import evaluate
 import numpy as np
 import torch
-import transformers
 
 from . import classify, profile
 from .hardware import Hardware, autocast
 from .paths import artifacts, relative
+from .quiet import transformers
 
 datasets.disable_progress_bars()
 

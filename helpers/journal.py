@@ -16,25 +16,10 @@ import sys
 from pathlib import Path
 
 import labjournal
-from labjournal import (
-    JournalError,
-    chosen_seed,
-    close_gone,
-    compare,
-    figure_data,
-    latest,
-    provenance,
-    start,
-    store,
-    table,
-)
+from labjournal import *  # noqa: F403 (what the package shows, the course shows)
+from labjournal import provenance, store
 
 from . import course, hardware, paths, profile, sources
-
-__all__ = [
-    "JournalError", "benchmark", "chosen_seed", "close_gone", "compare", "figure_data", "latest", "record", "start",
-    "store", "table",
-]  # fmt: skip
 
 RUNS = 5  # that a prediction of time looks at
 
@@ -55,8 +40,15 @@ class Course(labjournal.Project):
         return profile.load().name
 
     def data_hash(self, entry) -> str | None:
-        read = getattr(entry, "sources", ())
-        return sources.data_hash(*read) if read else None
+        read = getattr(entry, "data", ()) or getattr(entry, "sources", ())
+        made = {name: notebook.name for notebook in course.NOTEBOOKS for name in notebook.makes}
+        parts = [sources.data_hash(*(name for name in read if name not in made))] if set(read) - set(made) else []
+        for name in (name for name in read[::-1] if name in made):
+            if not (paths.artifacts(name) / "manifest.json").is_file():
+                return None  # the notebook reads it next, and says what to run first
+            manifest = paths.read_manifest(paths.artifacts(name), made[name], self.profile())
+            parts.insert(0, manifest.get("data_hash", manifest["hash"]))
+        return parts[0][:16] if len(parts) == 1 else paths.sha256("".join(parts))[:16] if parts else None
 
     def machine(self) -> dict:
         found = hardware.known()
@@ -128,8 +120,6 @@ def _took(notebook: str, name: str, profile: str) -> list[tuple[dict, float]]:
     return sorted(found, key=lambda pair: pair[0]["run_id"], reverse=True)
 
 
-record = store  # as notebook 12 calls it
-benchmark = latest  # benchmarks take too long for a notebook, so it shows the record of one
 labjournal.use(Course(paths.ROOT))
 
 if __name__ == "__main__":  # what texts of older runs name; the command is python -m labjournal

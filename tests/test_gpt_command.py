@@ -281,10 +281,10 @@ def test_what_is_not_there_is_named(lab, capsys):
 
 
 def test_the_held_out_end_begins_with_a_line():
-    train_part, held_out = own_text.split("0123456789\n" * 100)
+    train_part, held_out = own_text.hold_out("0123456789\n" * 100)
     assert train_part + held_out == "0123456789\n" * 100
     assert train_part.endswith("\n") and 0.05 < len(held_out) / 1100 < 0.1
-    assert "".join(own_text.split("no line at all " * 50)) == "no line at all " * 50
+    assert "".join(own_text.hold_out("no line at all " * 50)) == "no line at all " * 50
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")

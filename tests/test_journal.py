@@ -262,13 +262,13 @@ def test_every_notebook_can_be_looked_up_by_name_and_number():
 
 
 def test_a_benchmark_record_comes_from_here_else_from_the_committed_journal(workspace):
-    committed = journal.benchmark("bench_clean_effect", "laptop")
+    committed = journal.latest("bench_clean_effect", "laptop")
     assert committed["notebook"] == "bench_clean_effect" and committed["status"] == "finished"
-    assert journal.benchmark("bench_clean_effect", "gpu") is None
+    assert journal.latest("bench_clean_effect", "gpu") is None
     run = journal.start(BENCHMARKS["clean_effect"])
     run.log(gain_all=1.0, unit="bits/byte")
     run.finish(verdict="measured here")
-    assert journal.benchmark("bench_clean_effect", run.record["profile"])["run_id"] == run.record["run_id"]
+    assert journal.latest("bench_clean_effect", run.record["profile"])["run_id"] == run.record["run_id"]
 
 
 def test_the_arrays_of_a_figure_are_those_it_was_given(workspace):
@@ -360,3 +360,32 @@ def test_a_folded_table_is_still_a_table(capsys):
     journal.table([["<b>", 1.0]], ["what", "value"], folded="More & more")
     shown = capsys.readouterr().out
     assert "<summary>More &amp; more</summary>" in shown and "&lt;b&gt;" in shown
+
+
+def test_a_sentence_reaches_into_rows_and_tables(workspace, capsys):
+    run = journal.start("03_gpt")
+    run.say(
+        "{row[0]:.1f} to {row.last:.1f}, {row.min:g} {row.max:g} {row.mean:.2f}, each {row:.0f}; {grid[1][0]}, "
+        "{grid.max}; {worth[wide model].low:.2f}, {worth[2]}; {gaps:g}",
+        row=np.array([1.5, 4.0, 2.0]), grid=[[1, 2], [3, None]], gaps=[1.0, float("nan"), None],
+        worth={"wide model": {"low": 0.25}, 2: "<b>"},
+    )  # fmt: skip
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said == "1.5 to 2.0, 1.5 4 2.50, each 2, 4, 2; 3, 3; 0.25, &lt;b&gt;; 1"
+    assert store.read_events(run.folder)[0][-1]["values"] == {}  # rows and tables are not kept once more
+    for field, missing in (("{row.median}", "median"), ("{none.max}", "0 numbers"), ("{worth[narrow]}", "narrow")):
+        with pytest.raises(JournalError, match=missing):
+            run.say(field, row=[1], none=[], worth={"wide": 1})
+
+
+def test_an_alt_text_is_filled_from_what_is_drawn_and_stays_plain(workspace):
+    run = journal.start("03_gpt", config={"steps": 10})
+    run.log(val_loss=2.5, unit="nats/token")
+    data = {"loss": np.array([4.0, 2.5]), "by kind": [1, 2]}
+    run.figure("03_loss", small_figure(), data=data, name="a*b",
+               alt="Loss of {name} over {config.steps} steps: {loss[0]:.1f} to {loss.last:.1f} ({val_loss:.2f}); "
+                   "{by kind[1]}. {{braces}}")  # fmt: skip
+    alt = run.record["figures"]["03_loss"]["alt"]
+    assert alt == "Loss of a*b over 10 steps: 4.0 to 2.5 (2.50); 2. {braces}"
+    with pytest.raises(JournalError, match="'lost', which is not in the record"):
+        run.figure("03_x", small_figure(), data={"x": [1]}, alt="{lost}")

@@ -197,8 +197,8 @@ def test_a_refused_call_changes_nothing(workspace):
 
 def test_a_sentence_takes_arrays_and_conversions_as_text(workspace, capsys):
     run = journal.start("03_gpt")
-    run.say("{x} and {text!r}", x=[1, 2], text="*bold* [l](u)")
-    assert capsys.readouterr().out.endswith("\\[1, 2\\] and \\*bold\\* \\[l\\](u)\n")
+    run.say("{x} and {text!r}", x=["1", None], text="*bold* [l](u)")
+    assert capsys.readouterr().out.endswith("\\['1', None\\] and \\*bold\\* \\[l\\](u)\n")
     with pytest.raises(JournalError, match="has a name"):
         run.say("{}")
 

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -60,11 +61,16 @@ class TestCommitted:
             assert not found, text_of(output)[max(0, found.start() - 80) : found.end() + 80]
 
     def test_cells_are_small_enough_to_read(self, name):
-        assert max(len(c.source.splitlines()) for c in code_cells(name)) <= 25
+        lines = [len(c.source.splitlines()) for c in code_cells(name)]
+        assert max(lines) <= 20 and statistics.median(lines) <= 10
 
-    def test_the_setup_cell_has_three_lines_at_most(self, name):
-        lines = [line for line in code_cells(name)[0].source.splitlines() if line.strip()]
-        assert len(lines) <= 3
+    def test_no_line_of_code_is_cut_off_in_a_browser(self, name):
+        assert [line for c in code_cells(name) for line in c.source.splitlines() if len(line) > 88] == []
+
+    def test_the_setup_cell_imports_and_starts(self, name):
+        *before, start = ast.parse(code_cells(name)[0].source).body
+        assert len(before) <= 2 and isinstance(before[0], ast.ImportFrom)
+        assert ast.unparse(start).startswith("run = journal.start(")
 
     def test_every_picture_has_an_alt_text(self, name):
         for output in outputs(name):

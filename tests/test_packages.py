@@ -1,6 +1,7 @@
 """The house: three rooms with clear seams, nothing upward, no circles, and no room larger than was decided."""
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -39,6 +40,25 @@ def imported(path):
 def test_a_room_is_no_larger_than_was_decided(room):
     lines = sum(path.read_text("utf-8").count("\n") for path in modules(room))
     assert lines <= LINES[room], f"{room} has {lines} lines: take something out, or change the number and say why"
+
+
+# Lines of helpers that a notebook's imports load; the packages are used as any library is.
+CLOSURE = {"04_learning_curves": 1600, "05_finetune_classifier": 2000}
+
+
+@pytest.mark.parametrize("notebook", CLOSURE)
+def test_a_reader_of_a_notebook_has_little_to_believe(notebook):
+    cells = json.loads((ROOT / "notebooks" / f"{notebook}.ipynb").read_text("utf-8"))["cells"]
+    sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    found = [ast.unparse(node) for source in sources for node in ast.walk(ast.parse(source))
+             if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "helpers"]  # fmt: skip
+    told = (
+        "\nimport sys; print(*(m.__file__ for n, m in sys.modules.items() if n.split('.')[0] == 'helpers'), sep='\\n')"
+    )
+    done = subprocess.run([sys.executable, "-c", "\n".join(found) + told], cwd=ROOT, capture_output=True, text=True,
+                          check=True)  # fmt: skip
+    lines = sum(Path(file).read_text("utf-8").count("\n") for file in done.stdout.split())
+    assert found and lines <= CLOSURE[notebook], f"{notebook} reaches {lines} lines of helpers"
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -93,7 +113,7 @@ def rooms():
 
 def test_imports_between_helpers_run_downwards():
     layer = {
-        "paths": 0, "profile": 0, "course": 0, "sources": 0, "hardware": 0,
+        "paths": 0, "profile": 0, "course": 0, "sources": 0, "hardware": 0, "quiet": 0,
         "stats": 1, "trend": 1, "budget": 1, "plots": 1, "journal": 1, "readme": 1,
         "mrclean": 2, "bpe": 2, "shards": 2, "gpt": 2, "muon": 2, "recipe": 2, "training": 2, "checkpoint": 2,
         "own_text": 3, "media": 2,

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,12 +68,9 @@ def to_transformers(tokenizer: Tokenizer) -> transformers.PreTrainedTokenizerFas
     transformers makes added tokens of bos and eos. `split_special_tokens` keeps text from turning into them, and unlike
     the switch below it, it is saved with the tokenizer.
     """
-    with warnings.catch_warnings():  # it asks for widgets to draw progress bars with; there are none to draw
-        warnings.simplefilter("ignore")
-        import tqdm.auto  # noqa: F401
-    from transformers import PreTrainedTokenizerFast
+    from ..quiet import transformers
 
-    return PreTrainedTokenizerFast(tokenizer_object=to_tokenizers(tokenizer), **_config(tokenizer))
+    return transformers.PreTrainedTokenizerFast(tokenizer_object=to_tokenizers(tokenizer), **_config(tokenizer))
 
 
 def save(tokenizer: Tokenizer, folder: Path) -> dict:

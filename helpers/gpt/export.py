@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,12 +38,8 @@ def to_transformers(model: GPT, bos: int | None = None, eos: int | None = None) 
             f"a {type(model).__name__} cannot be exported: the transformers library has no class for tables of earlier "
             "tokens; train with --recipe classic for a model that it can load"
         )
-    with warnings.catch_warnings():  # it asks for widgets to draw progress bars with; there are none to draw
-        warnings.simplefilter("ignore")
-        import tqdm.auto  # noqa: F401
-    import transformers
+    from ..quiet import transformers
 
-    transformers.utils.logging.disable_progress_bar()
     c = model.config
     config = transformers.GPT2Config(
         vocab_size=c.vocab_size,

@@ -16,14 +16,20 @@ import math
 import shlex
 import signal
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import filelock
 
 from labjournal import Entry
 
 from .. import paths, profile
+
+if TYPE_CHECKING:
+    from ..bpe import Tokenizer
+    from ..recipe import Recipe
+    from ..training import Trainer
 
 MADE_BY = "helpers.own_text train"
 TRAINING = Entry(
@@ -51,7 +57,7 @@ def train(
         raise ValueError(f"recipe is {recipe!r}; it must be one of {', '.join(RECIPES)}")
     texts = read(files)
     for file, text in zip(files, texts, strict=True):
-        if not all(split(text)):
+        if not all(hold_out(text)):
             raise ValueError(f"{file} is too short: nothing is left of it to hold out; leave it out, or give more text")
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file; --out names a folder")
@@ -86,11 +92,62 @@ def read(files: list[Path]) -> list[str]:
     return texts
 
 
-def split(text: str) -> tuple[str, str]:
+def hold_out(text: str) -> tuple[str, str]:
     """What to train on and what to hold out: the end, from the beginning of a line if there is one near."""
     cut = round(len(text) * (1 - HELD_OUT))
     line = text.find("\n", cut, cut + len(text) // 20) + 1
     return text[: line or cut], text[line or cut :]
+
+
+@dataclass(frozen=True)
+class _Settled:
+    """What a training follows from: what was asked for, or what the one in the folder began with."""
+
+    kind: str  # one of RECIPES
+    recipe: Recipe
+    before: list[Path]  # checkpoints, the oldest first
+    tokenizer: Tokenizer
+    belongs: dict  # what a checkpoint has to agree with
+
+
+def _settle(texts: list[str], out: Path, resume: bool, steps: int | None, seed: int | None, chosen) -> _Settled:
+    from .. import checkpoint, journal
+
+    settings = profile.load()
+    before = checkpoint.found(out / "checkpoints")
+    if before and not resume:
+        raise ValueError(f"{out} holds a training ({before[-1].name}); --resume goes on with it, or name another --out")
+    if not before:
+        (out / "result.json").unlink(missing_ok=True)  # of a training whose checkpoints somebody removed
+    if resume and not (out / "tokenizer").is_dir():
+        raise ValueError(f"{out} holds no training to go on with; without --resume one begins there")
+    tokenizer, manifest = _tokens(texts, out / "tokenizer", settings, before)
+    kind, earlier = _began(before, settings.name) if before else (chosen or RECIPES[0], {})
+    if chosen not in (None, kind):
+        raise ValueError(
+            f"the training in {out} began with --recipe {kind} and cannot go on with {chosen}; leave --recipe out, or "
+            "name another --out"
+        )
+    seed = journal.chosen_seed(seed if seed is not None else earlier.get("seed", 1337))
+    belongs = {"made_by": MADE_BY, "profile": settings.name, "tokenizer_hash": tokenizer.hash}
+    recipe = _recipe(kind, settings.gpt, steps or earlier.get("max_iters"), seed)
+    return _Settled(kind, recipe, before, tokenizer, {**belongs, "data_hash": manifest["data_hash"]})
+
+
+def _trainer(settled: _Settled, train_ids, machine) -> tuple[Trainer, float]:
+    """A trainer at its first step, and the seconds of a step, by a trial that leaves no trace in it."""
+    from .. import budget, gpt, hardware, training
+
+    sizes, recipe = profile.load().gpt, settled.recipe
+    shape = {key: getattr(sizes, key) for key in ("block_size", "n_layer", "n_head", "n_embd", "dropout")}
+    config = {"fast": gpt.FastConfig, "classic": gpt.GPTConfig}[settled.kind](settled.tokenizer.vocab_size, **shape)
+    hardware.seed_everything(recipe.seed)
+    trial = training.Trainer(gpt.make(config), train_ids, recipe, machine)
+    training.check_parity(trial.model, training.batch(train_ids, recipe, 0, config.block_size)[0][:1], machine)
+    step_seconds = budget.seconds_per_step(trial.advance, warm=2, timed=8)
+    del trial  # before there is another
+    hardware.seed_everything(recipe.seed)
+    return training.Trainer(gpt.make(config), train_ids, recipe, machine), step_seconds
 
 
 def _train(
@@ -102,93 +159,47 @@ def _train(
     seed: int | None,
     chosen: str | None,
 ) -> int:
-    from .. import budget, checkpoint, gpt, hardware, journal, shards, training
+    from .. import checkpoint, hardware, journal, shards
 
-    settings = profile.load()
-    folder, result = out / "checkpoints", out / "result.json"
-    before = checkpoint.found(folder)
-    if before and not resume:
-        raise ValueError(f"{out} holds a training ({before[-1].name}); --resume goes on with it, or name another --out")
-    if not before:
-        result.unlink(missing_ok=True)  # of a training whose checkpoints somebody removed
-    if resume and not (out / "tokenizer").is_dir():
-        raise ValueError(f"{out} holds no training to go on with; without --resume one begins there")
-    tokenizer, manifest = _tokens(texts, out / "tokenizer", settings, before)
-    kind, earlier = _began(before, settings.name) if before else (chosen or RECIPES[0], {})
-    if chosen not in (None, kind):
-        raise ValueError(
-            f"the training in {out} began with --recipe {kind} and cannot go on with {chosen}; leave --recipe out, or "
-            "name another --out"
-        )
-    seed = journal.chosen_seed(seed if seed is not None else earlier.get("seed", 1337))
-    recipe = _recipe(kind, settings.gpt, steps or earlier.get("max_iters"), seed)
-    held_out = "".join(split(text)[1] for text in texts).encode("utf-8")
+    settled = _settle(texts, out, resume, steps, seed, chosen)
+    tokenizer, recipe = settled.tokenizer, settled.recipe
+    held_out = "".join(hold_out(text)[1] for text in texts).encode("utf-8")
     train_ids, val_ids = (shards.read(out / "tokenizer", side, tokenizer, MADE_BY)[0] for side in ("train", "val"))
-    shape = {key: getattr(settings.gpt, key) for key in ("block_size", "n_layer", "n_head", "n_embd", "dropout")}
-    of_kind = {"fast": gpt.FastConfig, "classic": gpt.GPTConfig}[kind]
-    config = of_kind(vocab_size=tokenizer.vocab_size, **shape)
-    belongs = {"made_by": MADE_BY, "profile": settings.name}
-    belongs |= {"tokenizer_hash": tokenizer.hash, "data_hash": manifest["data_hash"]}
     machine = hardware.known() or _probe()
-
-    hardware.seed_everything(seed)
-    trial = training.Trainer(gpt.make(config), train_ids, recipe, machine)
-    training.check_parity(trial.model, training.batch(train_ids, recipe, 0, config.block_size)[0][:1], machine)
-    step_seconds = budget.seconds_per_step(trial.advance, warm=2, timed=8)
-    del trial  # before there is another
-    hardware.seed_everything(seed)
-    trainer = training.Trainer(gpt.make(config), train_ids, recipe, machine)
-    if before:
-        if told := checkpoint.restore(trainer, before[-1], **belongs):
+    trainer, step_seconds = _trainer(settled, train_ids, machine)
+    if settled.before:
+        if told := checkpoint.restore(trainer, settled.before[-1], **settled.belongs):
             print(f"{told}; what follows is a good training, but not bit for bit the one without a break")
-        if trainer.step == recipe.max_iters and result.is_file():
+        if trainer.step == recipe.max_iters and (out / "result.json").is_file():
             print(f"the training in {out} is done, {trainer.step:,} steps; name another --out for a new one")
             return 0
 
     run = journal.start(
         TRAINING,
-        config={"recipe": kind, **asdict(config), **asdict(recipe), "files": [file.name for file in files]},
-        data_hash=manifest["data_hash"][:16],
-        seed=seed,
-        resumed_from=_known(before),
+        config={
+            "recipe": settled.kind,
+            **asdict(trainer.model.config),
+            **asdict(recipe),
+            "files": [file.name for file in files],
+        },
+        data_hash=settled.belongs["data_hash"][:16],
+        seed=recipe.seed,
+        resumed_from=_known(settled.before),
     )
     try:
-        xz = 8 * len(lzma.compress(held_out, preset=9 | lzma.PRESET_EXTREME)) / len(held_out)
-        run.log(xz_bits_per_byte=xz, unit="bits/byte", better="lower")
-        run.predict("val_bits_per_byte", xz, unit="bits/byte")  # the guess: as good as a packer
-        seconds = step_seconds * (recipe.max_iters - trainer.step)
-        run.predict("train_seconds", seconds, unit="s", kind="timing")
-        run.say(
-            "{total:,} parameters, {tokens:,} tokens to train on, which {steps:,} steps read {passes:.1f} times; about "
-            "{time} to go. At every evaluation a checkpoint is kept: the last two, and the best.",
-            total=sum(p.numel() for p in trainer.model.parameters()), tokens=len(train_ids), steps=recipe.max_iters,
-            passes=recipe.max_iters * recipe.batch_size * config.block_size / len(train_ids),
-            time=budget.duration(seconds),
-        )  # fmt: skip
-        print(f"checkpoints: {folder}")
+        _announce(run, trainer, held_out, step_seconds)
+        print(f"checkpoints: {out / 'checkpoints'}")
         before_seconds = trainer.seconds
         if trainer.step < recipe.max_iters:
             _watched(run, trainer, val_ids, tokenizer, lambda: checkpoint.save(
-                trainer, folder, **belongs, run_id=run.record["run_id"]))  # fmt: skip
+                trainer, out / "checkpoints", **settled.belongs, run_id=run.record["run_id"]))  # fmt: skip
         run.log(train_seconds=trainer.seconds - before_seconds, unit="s", better="lower", kind="timing")
-        best = checkpoint.best(folder)
-        model = checkpoint.load(best, MADE_BY, settings.name, tokenizer).to(machine.device)
-        val_loss = training.evaluate(model, val_ids, machine, recipe.batch_size)
-        per_byte = training.bits_per_byte(val_loss, len(val_ids) - 1, len(held_out))
-        run.log(val_loss_all=val_loss, unit="nats/token", better="lower")
-        run.log(perplexity=math.exp(val_loss), unit="", better="lower")
-        run.log(val_bits_per_byte=per_byte, unit="bits/byte", better="lower")
-        run.finish(
-            verdict="The best checkpoint ({best}) needs {val_bits_per_byte:.2f} bits per byte on the held-out end of "
-            "the text; xz, which sees only that, {xz_bits_per_byte:.2f}.",
-            decision="Write with it: python -m helpers.own_text sample.",
-            best=best.name,
-        )  # fmt: skip
-        paths.write_json(result, {"run_id": run.record["run_id"], "best": best.name, "val_bits_per_byte": per_byte})
+        _measure(run, out, tokenizer, val_ids, len(held_out), machine, recipe.batch_size)
     except KeyboardInterrupt:
         run.close("interrupted")
-        same = ["--recipe", kind, "--steps", str(recipe.max_iters), "--seed", str(seed), "--profile", settings.name]
-        again = shlex.join(["--text", *map(str, files), "--out", str(out), *same, "--resume"])
+        same = ["--recipe", settled.kind, "--steps", str(recipe.max_iters), "--seed", str(recipe.seed)]
+        same += ["--profile", settled.belongs["profile"], "--resume"]
+        again = shlex.join(["--text", *map(str, files), "--out", str(out), *same])
         print(
             f"stopped after step {trainer.step:,} of {recipe.max_iters:,}; go on with:\n"
             f"python -m helpers.own_text train {again}",
@@ -200,6 +211,46 @@ def _train(
         raise
     print(f"write with it:\npython -m helpers.own_text sample {shlex.join(['--model', str(out), '--prompt', 'Once'])}")
     return 0
+
+
+def _announce(run, trainer: Trainer, held_out: bytes, step_seconds: float) -> None:
+    """Predictions, and how much there is to do."""
+    from .. import budget
+
+    recipe = trainer.recipe
+    xz = 8 * len(lzma.compress(held_out, preset=9 | lzma.PRESET_EXTREME)) / len(held_out)
+    run.log(xz_bits_per_byte=xz, unit="bits/byte", better="lower")
+    run.predict("val_bits_per_byte", xz, unit="bits/byte")  # the guess: as good as a packer
+    seconds = step_seconds * (recipe.max_iters - trainer.step)
+    run.predict("train_seconds", seconds, unit="s", kind="timing")
+    run.say(
+        "{total:,} parameters, {tokens:,} tokens to train on, which {steps:,} steps read {passes:.1f} times; about "
+        "{time} to go. At every evaluation a checkpoint is kept: the last two, and the best.",
+        total=sum(p.numel() for p in trainer.model.parameters()), tokens=len(trainer.ids), steps=recipe.max_iters,
+        passes=recipe.max_iters * recipe.batch_size * trainer.model.config.block_size / len(trainer.ids),
+        time=budget.duration(seconds),
+    )  # fmt: skip
+
+
+def _measure(run, out: Path, tokenizer: Tokenizer, val_ids, size: int, machine, batch_size: int) -> None:
+    """The best checkpoint on everything that was held out, `size` bytes of text; closes the run."""
+    from .. import checkpoint, training
+
+    best = checkpoint.best(out / "checkpoints")
+    model = checkpoint.load(best, MADE_BY, profile.load().name, tokenizer).to(machine.device)
+    val_loss = training.evaluate(model, val_ids, machine, batch_size)
+    per_byte = training.bits_per_byte(val_loss, len(val_ids) - 1, size)
+    run.log(val_loss_all=val_loss, unit="nats/token", better="lower")
+    run.log(perplexity=math.exp(val_loss), unit="", better="lower")
+    run.log(val_bits_per_byte=per_byte, unit="bits/byte", better="lower")
+    run.finish(
+        verdict="The best checkpoint ({best}) needs {val_bits_per_byte:.2f} bits per byte on the held-out end of "
+        "the text; xz, which sees only that, {xz_bits_per_byte:.2f}.",
+        decision="Write with it: python -m helpers.own_text sample.",
+        best=best.name,
+    )  # fmt: skip
+    found = {"run_id": run.record["run_id"], "best": best.name, "val_bits_per_byte": per_byte}
+    paths.write_json(out / "result.json", found)
 
 
 def _began(before: list[Path], profile_name: str) -> tuple[str, dict]:
@@ -291,7 +342,7 @@ def _tokens(texts: list[str], folder: Path, settings: profile.Profile, checkpoin
     except paths.MissingArtifact:
         if checkpoints:
             raise
-    sides = list(zip(*map(split, texts), strict=True))
+    sides = list(zip(*map(hold_out, texts), strict=True))
     size = sum(len(text.encode("utf-8")) for text in sides[0])
     wanted = min(settings.tokenize.vocab_size - 258, size // BYTES_PER_MERGE)  # 256 bytes, beginning and end
     tokenizer = bpe.Tokenizer(bpe.learn_merges(bpe.count_pieces(sides[0]), wanted))  # a monotonous text allows fewer

@@ -118,14 +118,11 @@ def main(arguments: list[str]) -> int:
 
 def race_target() -> float:
     """The target of the newest race in this journal."""
-    from labjournal import store as record
-
-    races = [r for r in record.all_records() if r["notebook"] == "bench_race" and r["status"] == "finished"]
-    races = [r for r in races if "target" in r["metrics"]]
+    races = [race["metrics"] for race in journal.finished("bench_race", "laptop") if "target" in race["metrics"]]
     if not races:
         raise SystemExit("error: the journal has no finished race, whose target the levers are measured by: "
                          "make bench ARGS=race")  # fmt: skip
-    return max(races, key=lambda r: r["started"])["metrics"]["target"]["final"]
+    return races[-1]["target"]["final"]
 
 
 def prepare(folder: str, letters: int, target: float) -> None:

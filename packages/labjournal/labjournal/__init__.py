@@ -21,14 +21,14 @@ from pathlib import Path
 
 from . import changes, markdown, metrics, pages, provenance, store
 from .files import sha256
-from .project import Entry, Project, committed, current, use
+from .project import Entry, Project, committed, current, journal_dir, use
 from .run import BECAUSE, Run
 from .say import show_markdown
 from .store import JournalError
 
 __all__ = [
-    "Entry", "JournalError", "Project", "Run", "chosen_seed", "close_gone", "compare", "figure_data", "latest", "start",
-    "table", "use",
+    "Entry", "JournalError", "Project", "Run", "chosen_seed", "close_gone", "compare", "figure_data", "finished", "latest",
+    "start", "table", "use",
 ]  # fmt: skip
 
 _open: Run | None = None
@@ -131,6 +131,13 @@ def table(rows: list, headers: list[str], folded: str = "") -> None:
 def latest(name: str, profile: str) -> dict | None:
     """The last finished record of `name` in a profile: this workspace's, else the committed one; None without one."""
     return store.latest(name, profile) or store.latest(name, profile, committed())
+
+
+def finished(name: str, profile: str) -> list[dict]:
+    """Every finished record of `name` in a profile, the oldest first: the committed ones, and this workspace's."""
+    folders = dict.fromkeys((committed(), journal_dir()))
+    found = [record for folder in folders for record in store.newest(name, profile, folder)]
+    return sorted(found, key=lambda record: record["started"])
 
 
 def figure_data(record: dict, name: str) -> dict:

@@ -144,13 +144,14 @@ class Run:
         """Show a sentence whose numbers come from the record.
 
         ``{val_loss:.2f}`` is the last value of a metric; ``start.``, ``best.``, ``best_step.``, ``predicted.`` and
-        ``config.`` reach the rest. Extra keyword values are written to the record with the sentence. A row of numbers
+        ``config.`` reach the rest. Single keyword values are written to the record with the sentence. A row of numbers
         has ``{row[0]:.2f}``, ``row.last``, ``row.min``, ``row.max``, ``row.mean`` and ``{row:.2f}`` for each; a table
         ``{table[name].column}``.
         """
         said = say.fill(self.record, text, values)
         if self.record["status"] == "running":  # an exercise after the end may speak, too
-            self._event("say", text=said, values={name: str(value) for name, value in values.items()})
+            named = {name: str(value) for name, value in values.items() if not say.has_parts(value)}
+            self._event("say", text=said, values=named)
         say.show_markdown(said)
 
     def note(self, text: str, /, **values) -> None:

@@ -97,6 +97,11 @@ def _flat(values) -> list:
     return flat
 
 
+def has_parts(value) -> bool:
+    """Whether it is a row or a table: its sentence names some of it, and a record would keep all of it twice."""
+    return isinstance(value, (Mapping, list, tuple)) or getattr(value, "ndim", 0) > 0
+
+
 def _sayable(value, quote):
     """Numbers, rows and tables of them so that a sentence can format them; everything else as harmless text."""
     if isinstance(value, str) and value in ("nan", "inf", "-inf"):  # as records hold them
