@@ -134,7 +134,7 @@ def restore(trainer: Trainer, place: Path, made_by: str, profile: str, **facts) 
     return "" if state["numerics"] == here else f"the checkpoint was made in {state['numerics']}, this is {here}"
 
 
-def load(place: Path, made_by: str, profile: str, tokenizer: Tokenizer) -> GPT | FastGPT:
+def load_model(place: Path, made_by: str, profile: str, tokenizer: Tokenizer) -> GPT | FastGPT:
     """The model of a checkpoint, for use with `tokenizer`.
 
     Raises:

@@ -61,7 +61,7 @@ def soft_label(ratings: list[float]) -> float:
     return sum(1.0 if r > 0 else 0.5 if r == 0 else 0.0 for r in ratings) / len(ratings)
 
 
-def fingerprint(text: str) -> str:
+def normal_form(text: str) -> str:
     """Letters and digits in lower case: what two copies of a snippet share whatever their punctuation."""
     return " ".join(re.findall(r"\w+", text.lower()))
 
@@ -85,18 +85,18 @@ def load_reviews() -> tuple[Items, dict[str, int]]:
             raise ValueError(f"movieReviewSnippets: item {number} stands beside the ratings of {number_again}")
         if abs(float(mean)) <= CLEAR:
             counts["neutral"] += 1
-        elif fingerprint(text) in seen:
+        elif normal_form(text) in seen:
             counts["duplicate"] += 1
         else:
             counts["kept"] += 1
-            seen.add(fingerprint(text))
+            seen.add(normal_form(text))
             rows.append((int(number), text.strip(), float(mean), soft_label(json.loads(raw))))
     ids, kept, means, soft = zip(*rows, strict=True)
     means = np.array(means)
     return Items(np.array(ids), list(kept), means, (means > 0).astype(np.int64), np.array(soft)), counts
 
 
-def split(items: Items) -> tuple[Items, Items]:
+def split_items(items: Items) -> tuple[Items, Items]:
     """(training items, test items): 80/20, stratified by label, the same on every machine."""
     from sklearn.model_selection import train_test_split
 

@@ -63,7 +63,7 @@ def _remedy(name: str = "FacebookAI/roberta-base") -> str:
     )
 
 
-def load(folder: Path, dropout: float, hardware: Hardware, seed: int):
+def load_classifier(folder: Path, dropout: float, hardware: Hardware, seed: int):
     """(tokenizer, classifier with a fresh two-class head in float32): same seed, same head.
 
     Args:

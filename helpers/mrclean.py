@@ -2,7 +2,7 @@
 
     documents = mrclean.read_sources(profile.clean)
     result = mrclean.clean(documents, mrclean.evaluation_texts())   # result.kept, result.dropped, result.account
-    sides = mrclean.split(result, 0.1)                               # {"train": [...], "val": [...]}
+    sides = mrclean.split_corpus(result, 0.1)                               # {"train": [...], "val": [...]}
     mrclean.write_corpus(sides, profile.name)
 
 Everything else comes from the package of the same name, below packages/.

@@ -122,7 +122,7 @@ class Runner:
             self.rows.append((notebook.name, predicted, None, "not run"))
             print(why, file=sys.stderr)
             return False
-        current = fingerprint(notebook, self.profile)
+        current = inputs_hash(notebook, self.profile)
         if notebook not in self.force and not os.environ.get(BECAUSE) and unchanged(notebook, current):
             self.rows.append((notebook.name, predicted, None, "unchanged, skipped"))
             print(f"{notebook.name}: unchanged since its last run in this profile, skipped (--force runs it again)")
@@ -243,7 +243,7 @@ class Runner:
             pages.refresh()
 
 
-def fingerprint(notebook: course.Notebook, profile_name: str) -> str:
+def inputs_hash(notebook: course.Notebook, profile_name: str) -> str:
     """One hash over everything a notebook's outputs follow from: cells, profile, helpers, inputs."""
     cells = [[c["cell_type"], "".join(c["source"])] for c in json.loads(notebook.path.read_text("utf-8"))["cells"]]
     facts = [

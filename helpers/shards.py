@@ -37,7 +37,7 @@ def write(
     (folder / "manifest.json").unlink(missing_ok=True)  # from here on the folder is unfinished
     for stale in (*folder.glob("*.bin"), *folder.glob("*_ends.npy")):  # of splits that are no more
         stale.unlink()
-    bpe.save(tokenizer, folder)
+    bpe.save_tokenizer(tokenizer, folder)
     dtype = DTYPES[tokenizer.vocab_size > 2**16]
     documents, tokens, size = {}, {}, {}
     for name, texts in splits.items():

@@ -12,8 +12,8 @@ import numpy as np
 from labjournal.inference import ALPHA, Deviation, bootstrap_mean, holm, mcnemar, mean_difference, paired_permutation
 
 __all__ = [
-    "ALPHA", "EXTRAPOLATE", "Comparison", "Deviation", "PowerLaw", "bootstrap_mean", "compare", "fit_power_law", "holm",
-    "mcnemar", "mean_difference", "paired_permutation", "resample", "wilson",
+    "ALPHA", "EXTRAPOLATE", "AccuracyGain", "Deviation", "PowerLaw", "bootstrap_mean", "compare_accuracy",
+    "fit_power_law", "holm", "mcnemar", "mean_difference", "paired_permutation", "resample", "wilson",
 ]  # fmt: skip
 
 EXTRAPOLATE = 3.0  # a fitted curve is not asked about more than this many times the largest size it saw
@@ -28,7 +28,7 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class AccuracyGain:
     """Two models on the same items; `gain` is the second's accuracy minus the first's."""
 
     gain: float
@@ -46,7 +46,7 @@ class Comparison:
         return "better" if self.gain > 0 else "worse"
 
 
-def compare(first_right: np.ndarray, second_right: np.ndarray, seed: int) -> Comparison:
+def compare_accuracy(first_right: np.ndarray, second_right: np.ndarray, seed: int) -> AccuracyGain:
     """Paired comparison of right/wrong per item: exact McNemar, and a bootstrap interval for the difference.
 
     It speaks for these two trained models on items like these; a model trained with another seed is another model.
@@ -57,12 +57,12 @@ def compare(first_right: np.ndarray, second_right: np.ndarray, seed: int) -> Com
     first, second = np.asarray(first_right, bool), np.asarray(second_right, bool)
     if first.shape != second.shape or first.ndim != 1 or not first.size:
         raise ValueError(
-            f"compare needs two equally long rows of right/wrong, got shapes {first.shape}, {second.shape}"
+            f"compare_accuracy needs two equally long rows of right/wrong, got shapes {first.shape}, {second.shape}"
         )
     difference = second.astype(float) - first
     low, high = bootstrap_mean(difference, seed)
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
-    return Comparison(float(difference.mean()), low, high, only_first, only_second, mcnemar(only_first, only_second))
+    return AccuracyGain(float(difference.mean()), low, high, only_first, only_second, mcnemar(only_first, only_second))
 
 
 @dataclass(frozen=True)

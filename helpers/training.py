@@ -205,7 +205,7 @@ class Trainer:
             )
 
 
-def train(
+def train_model(
     trainer: Trainer,
     val_ids: np.ndarray,
     report: Callable[..., None] | None = None,

@@ -374,7 +374,7 @@ for name, text in json.load(open(sys.argv[2])).items():
     assert (left is None) == bool(result.dropped)
     assert not result.dropped or result.dropped[0].reason != "step_failed", result.dropped
     if left:
-        dedup.signature(dedup.shingles(left.text), 112), dedup.fingerprint(left.text)
+        dedup.signature(dedup.shingles(left.text), 112), dedup.text_hash(left.text)
 print("done")
 """
 
@@ -641,7 +641,7 @@ def test_duplicates_out_of_memory_are_those_found_in_memory(seed, tmp_path):
 
     first, exact = {}, {}
     for i, text in enumerate(texts):
-        exact[i] = first.setdefault(dedup.fingerprint(text, True), i)
+        exact[i] = first.setdefault(dedup.text_hash(text, True), i)
     unique = [i for i in exact if exact[i] == i]
     sets = [dedup.shingles(texts[i]) for i in unique]
     near = dedup.near_duplicates(dedup.similar_pairs(sets, 0.7, 14, 8), list(map(len, sets)))
@@ -962,7 +962,7 @@ def test_a_twin_is_not_hidden_by_larger_texts_of_the_same_band(tmp_path):
     job.path("groups", "0").mkdir(parents=True)
     with pa.ipc.new_file(str(job.path("groups", "0", "a.arrow")), schema) as writer:
         writer.write_table(pa.table(dict(zip(schema.names, zip(*group, strict=True), strict=True)), schema))
-    assert [(number, other) for number, other, _ in twins.compare(job, 0)] == [(2001, 2000)]
+    assert [(number, other) for number, other, _ in twins.compare_signatures(job, 0)] == [(2001, 2000)]
 
 
 @linux

@@ -29,7 +29,7 @@ def real_text():
 
 @pytest.fixture(scope="session")
 def tokenizer(real_text):
-    return bpe.train(real_text, 700)
+    return bpe.train_tokenizer(real_text, 700)
 
 
 @pytest.fixture(autouse=True)
@@ -96,19 +96,19 @@ def test_fast_trainer_equals_naive_on_runs_and_overlaps(pieces):
 def test_merges_do_not_depend_on_the_order_of_the_texts(real_text):
     lines = "".join(real_text).splitlines(keepends=True)
     shuffled = random.Random(7).sample(lines, len(lines))
-    assert bpe.train(lines, 500).hash == bpe.train(shuffled, 500).hash
+    assert bpe.train_tokenizer(lines, 500).hash == bpe.train_tokenizer(shuffled, 500).hash
 
 
 @pytest.mark.parametrize("vocab_size", [0, 256, 257])
 def test_vocabulary_without_room_for_bytes_and_specials_is_refused(vocab_size):
     with pytest.raises(ValueError, match="258"):
-        bpe.train(["some text"], vocab_size)
+        bpe.train_tokenizer(["some text"], vocab_size)
 
 
 def test_texts_that_run_out_of_pairs_are_refused_with_the_size_that_fits():
     with pytest.raises(ValueError, match="at most 260"):
-        bpe.train(["low"], 300)  # two merges: lo, low
-    assert bpe.train(["low"], 260).vocab_size == 260
+        bpe.train_tokenizer(["low"], 300)  # two merges: lo, low
+    assert bpe.train_tokenizer(["low"], 260).vocab_size == 260
 
 
 def test_merges_equal_those_of_hugging_face(real_text):
@@ -135,17 +135,17 @@ def test_merges_equal_those_of_hugging_face(real_text):
 
 
 def test_training_with_another_pattern_keeps_it(real_text):
-    tokenizer = bpe.train(real_text, 400, bpe.GPT2)
+    tokenizer = bpe.train_tokenizer(real_text, 400, bpe.GPT2)
     assert tokenizer.pattern == bpe.GPT2
     assert b"ing" in tokenizer.vocab
-    assert bpe.train(real_text, 400).hash != tokenizer.hash
+    assert bpe.train_tokenizer(real_text, 400).hash != tokenizer.hash
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["a"], ["a", "b"]])
 def test_texts_without_pairs_have_nothing_to_learn(texts):
-    assert bpe.train(texts, 258).merges == []
+    assert bpe.train_tokenizer(texts, 258).merges == []
     with pytest.raises(ValueError, match=r"allow 0 merges, vocab_size 259 needs 1.*at most 258"):
-        bpe.train(texts, 259)
+        bpe.train_tokenizer(texts, 259)
 
 
 # -- splitting ---------------------------------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ def test_texts_without_pairs_have_nothing_to_learn(texts):
     ],
 )
 def test_split_is_gpt4s(text, pieces):
-    assert bpe.split(text) == pieces
+    assert bpe.split_text(text) == pieces
 
 
 @pytest.mark.parametrize(
@@ -178,12 +178,12 @@ def test_split_is_gpt4s(text, pieces):
     ],
 )
 def test_the_three_patterns_differ_where_they_should(text, gpt2, gpt4, gpt4o):
-    assert [bpe.split(text, p) for p in (bpe.GPT2, bpe.CL100K, bpe.O200K)] == [gpt2, gpt4, gpt4o]
+    assert [bpe.split_text(text, p) for p in (bpe.GPT2, bpe.CL100K, bpe.O200K)] == [gpt2, gpt4, gpt4o]
 
 
 def test_a_pattern_that_drops_characters_is_refused():
     with pytest.raises(ValueError, match="drops characters"):
-        bpe.split("ab 12", r"[a-z]+")
+        bpe.split_text("ab 12", r"[a-z]+")
 
 
 # -- encoding and decoding ---------------------------------------------------------------------------------------------
@@ -201,7 +201,7 @@ def test_round_trip_of_any_unicode(tokenizer, text):
 @given(ANY_TEXT)
 def test_encoding_equals_applying_the_merges_in_order(tokenizer, text):
     expected = []
-    for piece in bpe.split(text):
+    for piece in bpe.split_text(text):
         ids = list(piece.encode("utf-8"))
         for i, pair in enumerate(tokenizer.merges):
             ids = naive_join(ids, pair, 256 + i)
@@ -230,7 +230,7 @@ def test_lone_surrogate_is_refused_by_name(tokenizer, text):
         with pytest.raises(ValueError, match="lone surrogate U\\+D"):
             encode(text)
     with pytest.raises(ValueError, match="lone surrogate"):
-        bpe.train([text], 258)
+        bpe.train_tokenizer([text], 258)
 
 
 @FEW
@@ -319,7 +319,7 @@ def test_no_text_of_a_hundred_thousand_becomes_a_special_id():
     """Marks, halves of marks, control and random characters, on a vocabulary learned from the marks themselves."""
     chance = random.Random(7)
     marks = [*PIECES_OF_SPECIALS, "\u200b", "é", "🙂", "<|fim_prefix|>", "[INST]", "</s>", "\r\n", "0"]
-    tokenizer = bpe.train(["<|bos|> text <|eos|>\n" * 50 + "<|endoftext|>" * 50], 270)
+    tokenizer = bpe.train_tokenizer(["<|bos|> text <|eos|>\n" * 50 + "<|endoftext|>" * 50], 270)
     gpt4 = bpe.published("gpt-4")
     highest = {tokenizer: len(tokenizer.vocab), gpt4: len(gpt4.vocab)}
     for _ in range(100_000):
@@ -332,7 +332,7 @@ def test_no_text_of_a_hundred_thousand_becomes_a_special_id():
 
 
 def test_no_special_id_even_when_the_training_text_is_full_of_special_strings():
-    tokenizer = bpe.train(["<|bos|><|eos|>" * 50], 264)
+    tokenizer = bpe.train_tokenizer(["<|bos|><|eos|>" * 50], 264)
     assert max(tokenizer.encode_text("<|eos|>" * 9)) < tokenizer.bos < tokenizer.eos == tokenizer.vocab_size - 1
 
 
@@ -386,7 +386,7 @@ def test_an_alphabet_that_is_not_all_bytes_is_refused():
 
 def test_another_order_of_the_bytes_gives_other_ids_for_the_same_tokens(real_text):
     place = np.argsort(np.frombuffer(bpe.GPT2_ALPHABET, np.uint8))  # byte -> id
-    merges = bpe.train(real_text, 700).merges
+    merges = bpe.train_tokenizer(real_text, 700).merges
     moved = [tuple(int(place[i]) if i < 256 else i for i in pair) for pair in merges]
     plain, other = bpe.Tokenizer(merges), bpe.Tokenizer(moved, alphabet=bpe.GPT2_ALPHABET)
     assert other.vocab[256:] == plain.vocab[256:]

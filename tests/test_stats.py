@@ -32,21 +32,21 @@ def test_compare_counts_and_verdicts():
     second = first.copy()
     second[690:700] = False  # the second loses 10 …
     second[700:760] = True  # … and wins 60
-    found = stats.compare(first, second, seed=0)
+    found = stats.compare_accuracy(first, second, seed=0)
     assert (found.first_only, found.second_only) == (10, 60)
     assert found.gain == pytest.approx(0.05)
     assert found.low < 0.05 < found.high
     assert found.verdict == "better"
-    assert stats.compare(second, first, seed=0).verdict == "worse"
+    assert stats.compare_accuracy(second, first, seed=0).verdict == "worse"
     second[700:760] = False
     second[700:711] = True  # 11 against 10: nobody can tell
-    assert stats.compare(first, second, seed=0).verdict == "cannot tell"
-    assert stats.compare(first, first, seed=0).verdict == "cannot tell"
+    assert stats.compare_accuracy(first, second, seed=0).verdict == "cannot tell"
+    assert stats.compare_accuracy(first, first, seed=0).verdict == "cannot tell"
 
 
 def test_compare_refuses_different_items():
     with pytest.raises(ValueError, match=r"\(3,\), \(2,\)"):
-        stats.compare(np.ones(3, bool), np.ones(2, bool), seed=0)
+        stats.compare_accuracy(np.ones(3, bool), np.ones(2, bool), seed=0)
 
 
 def test_bootstrap_interval_covers_the_mean_about_as_often_as_it_says():

@@ -123,7 +123,7 @@ def test_one_batch_can_be_overfitted():
 
 def run_of(recipe):
     rows = []
-    training.train(trainer_of(recipe), IDS[:200], lambda step, **values: rows.append((step, values)))
+    training.train_model(trainer_of(recipe), IDS[:200], lambda step, **values: rows.append((step, values)))
     return rows
 
 
@@ -150,7 +150,7 @@ def test_evaluation_time_does_not_count(monkeypatch):
 
     monkeypatch.setattr(training, "evaluate", slow)
     trainer, start = trainer_of(), time.perf_counter()
-    training.train(trainer, IDS[:200])
+    training.train_model(trainer, IDS[:200])
     assert 0 < trainer.seconds <= time.perf_counter() - start - 3 * 0.3  # at the start, halfway and at the end
 
 
@@ -173,7 +173,7 @@ def test_a_watched_training_tells_every_step_and_every_evaluation():
     recipe = training.Recipe(max_iters=5, batch_size=4, learning_rate=3e-3, eval_interval=3)
     rows, looks = [], []
     trainer = trainer_of(recipe)
-    training.train(
+    training.train_model(
         trainer,
         IDS[:200],
         lambda step, **v: rows.append((step, v)),
@@ -200,7 +200,7 @@ def test_watching_and_looking_do_not_change_the_training():
         trainer.model.train()
 
     rows = []
-    training.train(trainer_of(recipe), IDS[:200], lambda step, **v: rows.append((step, v)), None, look)
+    training.train_model(trainer_of(recipe), IDS[:200], lambda step, **v: rows.append((step, v)), None, look)
     assert [v["train_loss"] for _, v in rows] == [v["train_loss"] for _, v in run_of(recipe)]
 
 
@@ -286,7 +286,7 @@ def test_a_diverging_training_names_its_last_good_checkpoint(tmp_path):
         return tmp_path / f"step-{trainer.step}"
 
     with pytest.raises(training.NonFiniteLoss, match=r"the loss is nan at step 5.*the last good checkpoint is step-4"):
-        training.train(trainer, IDS[:200], look=break_it, save=save)
+        training.train_model(trainer, IDS[:200], look=break_it, save=save)
     assert saved == [2, 4]
 
 
@@ -294,7 +294,7 @@ def test_a_validation_loss_that_is_no_number_is_not_kept(monkeypatch):
     losses, saved = iter([3.0, math.nan]), []
     monkeypatch.setattr(training, "evaluate", lambda *how: next(losses))
     with pytest.raises(training.NonFiniteLoss, match=r"loss is nan after step 2.*this process kept no checkpoint"):
-        training.train(trainer_of(replace(RECIPE, eval_interval=2)), IDS[:200], save=saved.append)
+        training.train_model(trainer_of(replace(RECIPE, eval_interval=2)), IDS[:200], save=saved.append)
     assert not saved
 
 

@@ -4,7 +4,7 @@
     tokenizer.json           the same for Hugging Face tokenizers and transformers, with tokenizer_config.json
     tokenizer_manifest.json  pattern, special tokens, and the hash of every file
 
-`load` reads the first and checks the others against the last.
+`load_tokenizer` reads the first and checks the others against the last.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def to_transformers(tokenizer: Tokenizer) -> transformers.PreTrainedTokenizerFas
     return transformers.PreTrainedTokenizerFast(tokenizer_object=to_tokenizers(tokenizer), **_config(tokenizer))
 
 
-def save(tokenizer: Tokenizer, folder: Path) -> dict:
+def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> dict:
     """Write the files into `folder`, the manifest last; returns the manifest."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ def save(tokenizer: Tokenizer, folder: Path) -> dict:
     return manifest
 
 
-def load(folder: Path) -> Tokenizer:
+def load_tokenizer(folder: Path) -> Tokenizer:
     """Read a tokenizer back.
 
     Raises:

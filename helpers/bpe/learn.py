@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from heapq import heapify, heappop, heappush
 from operator import add
 
-from .patterns import CL100K, split
+from .patterns import CL100K, split_text
 from .tokenizer import SPECIALS, Tokenizer
 
 
@@ -15,7 +15,7 @@ def count_pieces(texts: Iterable[str], pattern: str = CL100K) -> Counter[bytes]:
     """How often each piece occurs, as UTF-8 bytes. One text at a time is held, and the different pieces."""
     counts: Counter[str] = Counter()
     for text in texts:
-        counts.update(split(text, pattern))
+        counts.update(split_text(text, pattern))
     return Counter({piece.encode("utf-8"): n for piece, n in counts.items()})
 
 
@@ -77,7 +77,7 @@ def learn_merges(pieces: Mapping[bytes, int], n_merges: int) -> list[tuple[int, 
     return merges
 
 
-def train(texts: Iterable[str], vocab_size: int, pattern: str = CL100K) -> Tokenizer:
+def train_tokenizer(texts: Iterable[str], vocab_size: int, pattern: str = CL100K) -> Tokenizer:
     """Learn a tokenizer of `vocab_size` ids (256 bytes + merges + special tokens) from documents.
 
     Raises:

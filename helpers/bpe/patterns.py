@@ -45,7 +45,7 @@ O200K = (  # GPT-4o
 )
 
 
-def split(text: str, pattern: str = CL100K) -> list[str]:
+def split_text(text: str, pattern: str = CL100K) -> list[str]:
     """Cut `text` into the pieces that merges never cross; the pieces joined are the text again.
 
     Raises:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import paths
-from .patterns import CL100K, check_pattern, split, utf8
+from .patterns import CL100K, check_pattern, split_text, utf8
 
 if TYPE_CHECKING:
     import tiktoken
@@ -186,7 +186,7 @@ class Tokenizer:
         """The ids of `text` as uint32 (tokens,), never a special one: "<|eos|>" in a text is ordinary characters.
 
         Raises:
-            ValueError: for a lone surrogate, see `split`, and for a pattern that drops characters.
+            ValueError: for a lone surrogate, see `split_text`, and for a pattern that drops characters.
         """
         size = len(text) if text.isascii() else len(utf8(text))
         compiled = self.tiktoken
@@ -203,13 +203,13 @@ class Tokenizer:
         return self.encode_array(text).tolist()
 
     def encode_plain(self, text: str) -> list[int]:
-        """The ids of `text` by the code of this package alone: `split`, then `apply_merges` on each piece.
+        """The ids of `text` by the code of this package alone: `split_text`, then `apply_merges` on each piece.
 
         Slower than `encode_text`, and what proves it. The two may differ on characters that are newer than the Unicode
         tables of one of them; the text comes back from either.
         """
         ids: list[int] = []
-        for piece in split(text, self.pattern):
+        for piece in split_text(text, self.pattern):
             known = self._cache.get(piece)
             if known is None:
                 known = self.encode_piece(piece.encode("utf-8"))

@@ -79,4 +79,4 @@ def save_for_transformers(model: GPT, tokenizer: bpe.Tokenizer, folder: Path) ->
             "belong together"
         )
     to_transformers(model, tokenizer.bos, tokenizer.eos).save_pretrained(folder)
-    bpe.save(tokenizer, Path(folder))
+    bpe.save_tokenizer(tokenizer, Path(folder))

@@ -148,7 +148,7 @@ class Autoencoder(nn.Module):
         return self.draw(self.quantiser.vectors(torch.from_numpy(ids))).clamp(0, 1).numpy()
 
 
-def train(make: Callable[[], nn.Module], images: np.ndarray, steps: int, seed: int) -> Autoencoder:
+def train_autoencoder(make: Callable[[], nn.Module], images: np.ndarray, steps: int, seed: int) -> Autoencoder:
     """An `Autoencoder` with the quantiser that `make` gives, trained on (n, 8, 8) float32 pictures in 0..1.
 
     The loss is the mean squared error and the quantiser's own. Weights and batches follow from the seed. A codebook

@@ -237,7 +237,7 @@ def _measure(run, out: Path, tokenizer: Tokenizer, val_ids, size: int, machine, 
     from .. import checkpoint, training
 
     best = checkpoint.best(out / "checkpoints")
-    model = checkpoint.load(best, MADE_BY, profile.load().name, tokenizer).to(machine.device)
+    model = checkpoint.load_model(best, MADE_BY, profile.load().name, tokenizer).to(machine.device)
     val_loss = training.evaluate(model, val_ids, machine, batch_size)
     per_byte = training.bits_per_byte(val_loss, len(val_ids) - 1, size)
     run.log(val_loss_all=val_loss, unit="nats/token", better="lower")
@@ -314,7 +314,7 @@ def _watched(run, trainer, val_ids, tokenizer, save) -> None:
             recipe.max_iters, unit="nats/token", first=trainer.step, eval_every=recipe.eval_interval,
             save_every=recipe.eval_interval, predicted={"train_seconds": "seconds"},
         ) as watch:  # fmt: skip
-            training.train(trainer, val_ids, told, watch, stop_if_asked, lambda trainer: save())
+            training.train_model(trainer, val_ids, told, watch, stop_if_asked, lambda trainer: save())
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
@@ -333,7 +333,7 @@ def _tokens(texts: list[str], folder: Path, settings: profile.Profile, checkpoin
     try:
         manifest = paths.read_manifest(folder, MADE_BY, settings.name)
         if manifest["corpus_hash"] == corpus_hash:
-            return bpe.load(folder), manifest
+            return bpe.load_tokenizer(folder), manifest
         if checkpoints:
             raise ValueError(
                 f"{folder} was made from other text, and {checkpoints[-1].name} trained on it; give the same --text, "

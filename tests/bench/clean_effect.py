@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
         run.predict(f"gain_{kind}", 0.05 if kind == "wiki" else 0.02, unit="bits/byte")
     documents = mrclean.read_sources(settings)
     result = mrclean.clean(documents, mrclean.evaluation_texts())
-    sides = mrclean.split(result, settings.val_fraction)
+    sides = mrclean.split_corpus(result, settings.val_fraction)
     train = {"raw": raw_training(documents, sides["val"]), "cleaned": [d.text for d in sides["train"]]}
     for arm, texts in train.items():
         run.log(**{f"{arm}_megabytes": sum(len(t.encode("utf-8", "surrogatepass")) for t in texts) / 1e6}, unit="MB")

@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> int:
     settings = profile.load()
     folder = paths.artifacts("tokenizer")
     manifest = paths.read_manifest(folder, shards.MADE_BY, settings.name)
-    tokenizer = bpe.load(folder)
+    tokenizer = bpe.load_tokenizer(folder)
     train, val = (shards.read(folder, side, tokenizer)[0] for side in ("train", "val"))
     config = {**vars(settings.gpt), "steps": STEPS, "seeds": len(arms.SEEDS), "evaluated": EVALUATED}
     for unused in ("max_iters", "eval_interval", "eval_batches"):

@@ -186,7 +186,7 @@ def learn_tokenizers(texts: list[str], merges: list) -> dict:
 
 def learn_naive(texts: list[str], merges: list) -> dict:
     """Count every pair of the whole text, join the most frequent one everywhere, start again."""
-    pieces = [piece for text in texts for piece in bpe.split(text)]
+    pieces = [piece for text in texts for piece in bpe.split_text(text)]
     almost_done = bpe.Tokenizer(merges[:-NAIVE_MERGES])
     encoded = {piece: almost_done.encode_piece(piece.encode("utf-8")) for piece in set(pieces)}
     seconds, learned = [], []

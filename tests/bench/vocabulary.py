@@ -69,7 +69,7 @@ def prepare(name: str) -> None:
     settings = profile.load(name)
     corpus = {side: [row["text"] for row in rows] for side, rows in mrclean.read_corpus(name).items()}
     corpus["val"] = [text[:VAL_CHARACTERS] for text in corpus["val"]]
-    merges = bpe.train(corpus["train"], max(VOCABULARIES)).merges
+    merges = bpe.train_tokenizer(corpus["train"], max(VOCABULARIES)).merges
 
 
 def one(seed: int, vocab_size: int) -> dict[str, float]:

@@ -27,8 +27,8 @@ from .say import show_markdown
 from .store import JournalError
 
 __all__ = [
-    "Entry", "JournalError", "Project", "Run", "chosen_seed", "close_gone", "compare", "figure_data", "finished", "latest",
-    "start", "table", "use",
+    "Entry", "JournalError", "Project", "Run", "chosen_seed", "close_gone", "compare", "figure_data", "finished",
+    "latest", "start", "table", "use",
 ]  # fmt: skip
 
 _open: Run | None = None
@@ -117,7 +117,7 @@ def compare(*runs):
     """Hold runs against the first: what changed, why, and better, worse or cannot tell; see :mod:`.comparison`."""
     from . import comparison
 
-    return comparison.compare(*runs)
+    return comparison.compare_runs(*runs)
 
 
 def table(rows: list, headers: list[str], folded: str = "") -> None:

@@ -203,7 +203,7 @@ def _closed(record: dict) -> int:
 def _compare(options: argparse.Namespace) -> int:
     from . import comparison
 
-    found = comparison.compare(*options.run)
+    found = comparison.compare_runs(*options.run)
     _print(comparison.render(found))
     return int(found.verdict not in ("identical", "cannot tell"))
 

@@ -13,12 +13,37 @@ from __future__ import annotations
 
 import math
 import statistics
+from dataclasses import asdict, dataclass, replace
 
 from . import changes, inference
-from .store import GOOD, NOTHING, sidecar
+from .store import GOOD, sidecar
 
 ROUNDING = 1e-6  # relative; the least tolerance: sums in another order differ by as much
 TIMES = 2.0  # timings are never judged more finely than this
+NOT_JUDGED = "not judged"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one metric or figure of the reference run."""
+
+    name: str
+    what: str  # metric | figure | timing
+    verdict: str  # "" until chance has been asked
+    reference: float | str | None = None
+    now: float | str | None = None
+    difference: float | None = None
+    mean: float | None = None  # it agrees within mean ± tolerance
+    tolerance: float | None = None
+    missing: str | None = None  # where it is not there: reference | now
+    unit: str | None = None
+    why: str = ""
+
+    def judged(self, verdict: str, why: str = "", **more) -> Row:
+        return replace(self, verdict=verdict, why=why or self.why, **more)
+
+
+Tests = list[inference.Deviation]  # what a row without a verdict is judged by
 
 
 def agree(record: dict, reference: dict, spread: dict | None) -> dict:
@@ -36,17 +61,16 @@ def agree(record: dict, reference: dict, spread: dict | None) -> dict:
     barrier = comparable(reference, record)
     if spread is not None and not belongs(spread, reference):
         spread = None
-    rows = [_metric(name, record, reference, spread) for name in {**reference["metrics"], **record["metrics"]}]
-    rows += [_figure(name, record, reference, spread) for name in {**reference["figures"], **record["figures"]}]
-    rows = [row for row in rows if row is not None]
+    found = [_metric(name, record, reference, spread) for name in {**reference["metrics"], **record["metrics"]}]
+    found += [_figure(name, record, reference, spread) for name in {**reference["figures"], **record["figures"]}]
     if barrier:
-        rows = [{**row, "verdict": "cannot compare", "difference": None} for row in rows]
-    _judge(rows)
-    results = [row for row in rows if row["what"] != "timing"]
-    said = [row["verdict"] for row in results]
+        found = [(row.judged("cannot compare", difference=None), []) for row, _ in found]
+    rows = [row for row in _judge(found) if row.verdict != NOT_JUDGED]
+    results = [row for row in rows if row.what != "timing"]
+    said = [row.verdict for row in results]
     good = sum(verdict in GOOD for verdict in said)
     # What the reference did not have yet says nothing about the rest; what is gone or cannot be judged does.
-    unjudged = any(row["verdict"] == "cannot compare" and row["missing"] != "reference" for row in results)
+    unjudged = any(row.verdict == "cannot compare" and row.missing != "reference" for row in results)
     if "differs" in said and not barrier:
         verdict = "differs"
     elif not results and not barrier:
@@ -63,7 +87,7 @@ def agree(record: dict, reference: dict, spread: dict | None) -> dict:
         "of": len(results),
         "seeds": len(spread["seeds"]) if spread else 0,
         "since": changes.between(reference, record),
-        "rows": rows,
+        "rows": [asdict(row) for row in rows],
     }
 
 
@@ -94,92 +118,86 @@ def belongs(spread: dict, reference: dict) -> bool:
     return all(spread[name] == reference[name] for name in ("notebook", "profile", "config_hash", "data_hash"))
 
 
-def _row(name: str, what: str, verdict: str, **more) -> dict:
-    return {"name": name, "what": what, **NOTHING, "verdict": verdict, **more}
+def _one_sided(row: Row, there) -> tuple[Row, Tests]:
+    missing, where = ("reference", "the reference") if there is None else ("now", "this")
+    return row.judged("cannot compare", f"not in {where} run", missing=missing), []
 
 
-def _one_sided(there, here) -> dict:
-    return {"missing": "reference" if there is None else "now",
-            "why": "not in the reference run" if there is None else "not in this run"}  # fmt: skip
-
-
-def _metric(name: str, record: dict, reference: dict, spread: dict | None) -> dict:
+def _metric(name: str, record: dict, reference: dict, spread: dict | None) -> tuple[Row, Tests]:
+    """The row of a metric, and what it is judged by where chance has a part in it."""
     there, here = reference["metrics"].get(name), record["metrics"].get(name)
     what = "timing" if {m["kind"] for m in (there, here) if m} == {"timing"} else "metric"
-    values = {"reference": there and there["final"], "now": here and here["final"]}
+    row = Row(name, what, "", there and there["final"], here and here["final"])
     if there is None or here is None:
-        return _row(name, what, "cannot compare", **values, **_one_sided(there, here))
-    row = {**values, "unit": here["unit"]}
+        return _one_sided(row, there)
+    row = replace(row, unit=here["unit"])
     if there["unit"] != here["unit"] or there["kind"] != here["kind"]:
-        why = f"the reference has it in {there['unit']!r}, {there['kind']}"
-        return _row(name, what, "cannot compare", **row, why=why)
+        return row.judged("cannot compare", f"the reference has it in {there['unit']!r}, {there['kind']}"), []
     if what == "timing":
-        return _timing(name, row)
+        return _timing(row), []
     if there.get("items") and here.get("items") and there["items"] != here["items"]:
-        return _row(name, what, "cannot compare", **row, why="other evaluation set")
-    if row["now"] == row["reference"]:
-        return _row(name, what, "identical", **row, difference=0)
-    if not all(isinstance(row[key], (int, float)) for key in ("now", "reference")):
-        return _row(name, what, "differs", **row, why="not a number")
-    row["difference"] = row["now"] - row["reference"]
+        return row.judged("cannot compare", "other evaluation set"), []
+    if row.now == row.reference:
+        return row.judged("identical", difference=0), []
+    if not all(isinstance(value, (int, float)) for value in (row.now, row.reference)):
+        return row.judged("differs", "not a number"), []
+    row = replace(row, difference=row.now - row.reference)
     if record["seed"] is None:
-        return _without_chance(name, row)
+        return _without_chance(row), []
     values = spread["metrics"].get(name) if spread else None
     if values is None or not all(isinstance(v, (int, float)) for v in values):
-        return _row(name, what, "cannot compare", **row, why="its spread over seeds was not measured")
+        return row.judged("cannot compare", "its spread over seeds was not measured"), []
     mean, sd = statistics.mean(values), statistics.stdev(values)
     rounding = spread.get("rounding", {}).get("metrics", {}).get(name) or 0.0
     if sd <= ROUNDING * abs(mean):
-        if record["seed"] != reference["seed"] and not _within(row["now"], mean, 3 * rounding):
+        if record["seed"] != reference["seed"] and not _within(row.now, mean, 3 * rounding):
             # Five equal values do not rule out that a sixth seed differs.
-            return _row(name, what, "cannot compare", **row, why="all seeds gave one value: no spread to judge by")
+            return row.judged("cannot compare", "all seeds gave one value: no spread to judge by"), []
         if rounding <= ROUNDING * abs(mean):
-            return _without_chance(name, row)
-        mean = row["reference"]
-    tests = [inference.Deviation(abs(row["now"] - mean), math.hypot(sd, rounding), len(values))]
-    return _row(name, what, "", **row, mean=mean, _tests=tests)
+            return _without_chance(row), []
+        mean = row.reference
+    return replace(row, mean=mean), [inference.Deviation(abs(row.now - mean), math.hypot(sd, rounding), len(values))]
 
 
-def _timing(name: str, row: dict) -> dict:
-    if not all(isinstance(row[key], (int, float)) for key in ("reference", "now")) or row["reference"] <= 0:
-        return _row(name, "timing", "no ratio", **row)
-    ratio = row["now"] / row["reference"]
-    verdict = f"within {TIMES:g}x" if 1 / TIMES <= ratio <= TIMES else f"not within {TIMES:g}x"
-    return _row(name, "timing", verdict, **row, difference=ratio)
+def _timing(row: Row) -> Row:
+    if not all(isinstance(value, (int, float)) for value in (row.reference, row.now)) or row.reference <= 0:
+        return row.judged("no ratio")
+    ratio = row.now / row.reference
+    return row.judged(f"{'' if 1 / TIMES <= ratio <= TIMES else 'not '}within {TIMES:g}x", difference=ratio)
 
 
 def _within(value: float, other: float, tolerance: float = 0.0) -> bool:
     return math.isclose(value, other, rel_tol=ROUNDING, abs_tol=max(tolerance, 1e-12))
 
 
-def _without_chance(name: str, row: dict) -> dict:
+def _without_chance(row: Row) -> Row:
     """Neither the seed nor a processor has a part in this value: only its last digits may differ."""
-    allowed = {"mean": row["reference"], "tolerance": ROUNDING * abs(row["reference"])}
-    return _row(name, "metric", "agrees" if _within(row["now"], row["reference"]) else "differs", **row, **allowed)
+    verdict = "agrees" if _within(row.now, row.reference) else "differs"
+    return row.judged(verdict, mean=row.reference, tolerance=ROUNDING * abs(row.reference))
 
 
-def _figure(name: str, record: dict, reference: dict, spread: dict | None) -> dict | None:
+def _figure(name: str, record: dict, reference: dict, spread: dict | None) -> tuple[Row, Tests]:
     there, here = reference["figures"].get(name), record["figures"].get(name)
-    kinds = {f["kind"] for f in (there, here) if f}
+    row, kinds = Row(name, "figure", ""), {f["kind"] for f in (there, here) if f}
     if kinds == {"timing"}:
-        return None  # its numbers are timings, which the metrics have
+        return row.judged(NOT_JUDGED), []  # its numbers are timings, which the metrics have
     if there is None or here is None:
-        return _row(name, "figure", "cannot compare", **_one_sided(there, here))
+        return _one_sided(row, there)
     if len(kinds) > 1:
-        return _row(name, "figure", "cannot compare", why="a timing in one of the two runs")
+        return row.judged("cannot compare", "a timing in one of the two runs"), []
     try:
         old, new = arrays(reference, name), arrays(record, name)
     except (OSError, ValueError) as error:
-        return _row(name, "figure", "cannot compare", why=f"its arrays cannot be read: {type(error).__name__}")
+        return row.judged("cannot compare", f"its arrays cannot be read: {type(error).__name__}"), []
     if old == new:
-        return _row(name, "figure", "identical", difference=0)
+        return row.judged("identical", difference=0), []
     was, now = flatten(old), flatten(new)
     if list(old) != list(new) or len(was) != len(now):
-        return _row(name, "figure", "differs", why=f"{len(now)} values, the reference has {len(was)}")
+        return row.judged("differs", f"{len(now)} values, the reference has {len(was)}"), []
     if record["seed"] is None:
         means, sds, n = was, [0.0] * len(was), 0
     elif spread is None or not _fits(known := spread["figures"].get(name), len(now)):
-        return _row(name, "figure", "cannot compare", why="its spread over seeds was not measured")
+        return row.judged("cannot compare", "its spread over seeds was not measured"), []
     else:
         means, sds, n = known["mean"], known["sd"], len(spread["seeds"])
     rounding = (spread or {}).get("rounding", {}).get("figures", {}).get(name, {}) if n else {}
@@ -194,34 +212,35 @@ def _figure(name: str, record: dict, reference: dict, spread: dict | None) -> di
             deviations.append(abs(value - centre) / math.hypot(sd, tolerance))
         elif not (_within(value, was_value) if numbers else value == mean):
             if record["seed"] not in (None, reference["seed"]):
-                return _row(name, "figure", "cannot compare", why=f"{value} where all seeds gave {mean}")
-            return _row(name, "figure", "differs", why=f"{value} where the reference has {was_value}")
+                return row.judged("cannot compare", f"{value} where all seeds gave {mean}"), []
+            return row.judged("differs", f"{value} where the reference has {was_value}"), []
     if skipped == len(now):
-        return _row(name, "figure", "cannot compare", why="nothing in it can be judged over seeds")
-    why = f"{skipped} of {len(now)} values are not judged" if skipped else ""
+        return row.judged("cannot compare", "nothing in it can be judged over seeds"), []
+    row = replace(row, why=f"{skipped} of {len(now)} values are not judged" if skipped else "")
     if not deviations:
-        return _row(name, "figure", "agrees", difference=0.0, why=why)
+        return row.judged("agrees", difference=0.0), []
     # Two views of the same deviations, half of the level each: one value far off, or the whole curve a little.
     rms = math.sqrt(sum(d * d for d in deviations) / len(deviations))
-    tests = [inference.Deviation(max(deviations), 1.0, n, len(deviations)), inference.Deviation(rms, 1.0, n)]
-    return _row(name, "figure", "", why=why, _tests=tests)
+    return row, [inference.Deviation(max(deviations), 1.0, n, len(deviations)), inference.Deviation(rms, 1.0, n)]
 
 
 def _fits(known: dict | None, n: int) -> bool:
     return known is not None and len(known["mean"]) == len(known["sd"]) == n
 
 
-def _judge(rows: list[dict]) -> None:
-    """Give the rows that chance has a part in their verdict, all together; drop what was only needed for it."""
-    open_rows = [row for row in rows if row["verdict"] == ""]
-    tests = [row["_tests"] for row in open_rows]
-    levels = inference.holm([min(1.0, len(some) * min(test.p for test in some)) for some in tests])
-    for row, some, level in zip(open_rows, tests, levels, strict=True):
-        test = min(some, key=lambda test: test.p)
-        row["tolerance"] = test.allowed(level / len(some))
-        row["verdict"] = "differs" if len(some) * test.p <= level else "agrees"
-        if row["what"] == "figure":
-            row["difference"] = test.deviation
-            row["unit"] = "sd, farthest value" if test is some[0] else "sd, root mean square"
-    for row in rows:
-        row.pop("_tests", None)
+def _judge(found: list[tuple[Row, Tests]]) -> list[Row]:
+    """The rows, those that chance has a part in with their verdict, all together."""
+    asked = [min(1.0, len(tests) * min(test.p for test in tests)) for _, tests in found if tests]
+    levels = iter(inference.holm(asked))
+    return [_by_chance(row, tests, next(levels)) if tests else row for row, tests in found]
+
+
+def _by_chance(row: Row, tests: Tests, level: float) -> Row:
+    test = min(tests, key=lambda test: test.p)
+    row = row.judged(
+        "differs" if len(tests) * test.p <= level else "agrees", tolerance=test.allowed(level / len(tests))
+    )
+    if row.what != "figure":
+        return row
+    unit = "sd, farthest value" if test is tests[0] else "sd, root mean square"
+    return replace(row, difference=test.deviation, unit=unit)

@@ -20,7 +20,7 @@ RESAMPLING_SEED = 0  # fixed: the same two runs give the same interval
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RunComparison:
     """Arms of one or more runs; each further arm is held against the first."""
 
     arms: list[list[dict]]
@@ -52,7 +52,7 @@ class Comparison:
         return render(self)
 
 
-def compare(*runs) -> Comparison:
+def compare_runs(*runs) -> RunComparison:
     """Hold runs against the first one.
 
     Args:
@@ -75,18 +75,18 @@ def compare(*runs) -> Comparison:
     return judge(arms)
 
 
-def judge(arms: list[list[dict]]) -> Comparison:
+def judge(arms: list[list[dict]]) -> RunComparison:
     """The comparison of arms of records; see :func:`compare`."""
     first = arms[0]
     changed = [changes.between(first[0], arm[0]) for arm in arms[1:]]
     for run in [run for arm in arms for run in arm][1:]:
         if why := comparable(first[0], run):
-            return Comparison(arms, why, changed)
+            return RunComparison(arms, why, changed)
     for arm in arms:
         for run in arm[1:]:
             inside = {name: pair for name, pair in changes.between(arm[0], run).items() if name != "seed"}
             if inside:
-                return Comparison(
+                return RunComparison(
                     arms, f"the runs of one recipe differ in more than the seed: {changes.describe(inside)}"
                 )
     rows = []
@@ -95,9 +95,9 @@ def judge(arms: list[list[dict]]) -> Comparison:
         if any(metric and metric["better"] and metric["kind"] == "result" for metric in found):
             rows += _rows(name, arms)
     if not rows:
-        return Comparison(arms, "they have no result that is better higher or lower; times are not judged", changed)
+        return RunComparison(arms, "they have no result that is better higher or lower; times are not judged", changed)
     _correct(rows, first[0]["metrics"])
-    return Comparison(arms, "", changed, rows)
+    return RunComparison(arms, "", changed, rows)
 
 
 def _rows(name: str, arms: list[list[dict]]) -> list[dict]:
@@ -210,7 +210,7 @@ def _correct(rows: list[dict], metrics: dict) -> None:
             row["verdict"] = "better" if fell == (metrics[row["metric"]]["better"] == "lower") else "worse"
 
 
-def render(found: Comparison) -> str:
+def render(found: RunComparison) -> str:
     """The comparison as Markdown: what changed and why, then a table, then the verdict."""
     parts = []
     for position, arm in enumerate(found.arms):
@@ -244,7 +244,7 @@ def render(found: Comparison) -> str:
     return "\n".join([*parts, f"**Verdict: {_verdict(found)}.**\n"])
 
 
-def _verdict(found: Comparison) -> str:
+def _verdict(found: RunComparison) -> str:
     """The verdict with the metrics it rests on: one better metric of ten is not a better model."""
     named = []
     for word in ("better", "worse"):

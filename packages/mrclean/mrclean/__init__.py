@@ -2,7 +2,7 @@
 
     documents = [mrclean.Document("a", "text", "mine", "A title", raw=raw, bytes_in=len(raw)), …]
     result = mrclean.clean(documents)            # result.kept, result.dropped, result.account
-    sides = mrclean.split(result, 0.1)           # {"train": [...], "val": [...]}
+    sides = mrclean.split_corpus(result, 0.1)           # {"train": [...], "val": [...]}
     mrclean.write_corpus(sides, Path("corpus"))  # train.parquet, val.parquet
 
 A step is a pure function ``Document -> Keep(document) | Drop(reason)``; `KINDS` lists them per kind of text with their
@@ -13,7 +13,7 @@ folder.
 from . import books, dedup, pipeline, planted, scores, steps
 from .account import check_account, size
 from .contamination import EvaluationTexts
-from .corpus import read_corpus, split, straddling, write_corpus
+from .corpus import read_corpus, split_corpus, straddling, write_corpus
 from .dedup import jaccard, shingles
 from .document import Document, Drop, Keep
 from .dump import wiki_pages
@@ -26,6 +26,6 @@ from .wikitext import plain_text
 __all__ = [
     "KINDS", "REASONS", "RULES", "RULE_SETS", "STEPS", "Document", "Drop", "EvaluationTexts", "Keep", "books",
     "check_account", "clean", "decode_bytes", "dedup", "excerpt", "jaccard", "pipeline", "plain_text", "planted",
-    "read_corpus", "redact", "scores", "shingles", "size", "split", "steps", "straddling", "wiki_pages",
+    "read_corpus", "redact", "scores", "shingles", "size", "split_corpus", "steps", "straddling", "wiki_pages",
     "write_corpus",
 ]  # fmt: skip

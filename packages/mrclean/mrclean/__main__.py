@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     screen = _Screen()
     try:
-        report = batch.run(
+        report = batch.clean_folder(
             options.inputs,
             options.out,
             options.kind,

@@ -15,7 +15,7 @@ from .rules import KINDS
 COLUMNS = ("id", "kind", "source", "title", "text")
 
 
-def split(result: Result, val_fraction: float) -> dict[str, list[Document]]:
+def split_corpus(result: Result, val_fraction: float) -> dict[str, list[Document]]:
     """{"train": …, "val": …}: whole clusters, per kind, in the order of a hash of their name.
 
     A kind's clusters go to val as long as they fit into `val_fraction` of its bytes; if none fits, the smallest goes.

@@ -20,7 +20,7 @@ from .words import numbered, plain_words
 _SEED = 20  # of the MinHash functions; another one finds other pairs near the threshold
 
 
-def fingerprint(text: str, code: bool = False) -> str:
+def text_hash(text: str, code: bool = False) -> str:
     """sha256 of the text with every run of white space as one blank; of code, where indentation has a meaning, only the
     ends of the lines are evened out."""
     if code:

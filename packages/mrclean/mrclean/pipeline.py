@@ -100,7 +100,7 @@ def clean(documents: Iterable[Document], evaluation: EvaluationTexts | None = No
         arrived = [d for d in documents if d.kind == kind]
         scored = _through(arrived, (*STEPS[kind], scores.score), result)
         for document in scored:
-            if (text := _fingerprint(document)) not in distinct:
+            if (text := _text_hash(document)) not in distinct:
                 distinct.add(text)
                 result.scores[document.id] = document.scores
         # Before duplicates: else a clean text could fall as the twin of one that is dropped a step later.
@@ -199,15 +199,15 @@ def examples(edits: list[Edit]) -> list[Edit]:
     return [edit for of_step in found.values() for edit in of_step[:EXAMPLES]]
 
 
-def _fingerprint(document: Document) -> str:
-    return dedup.fingerprint(document.text, document.kind == "code")
+def _text_hash(document: Document) -> str:
+    return dedup.text_hash(document.text, document.kind == "code")
 
 
 def _without_exact_duplicates(documents: list[Document], first: dict, result: Result) -> list[Document]:
     kept = []
     for document in documents:
         began = time.perf_counter()
-        twin = first.setdefault(_fingerprint(document), document)
+        twin = first.setdefault(_text_hash(document), document)
         answer = Keep(document) if twin is document else Drop("exact_duplicate", f"the same text as {twin.id}")
         result.line(document, "exact_duplicates").add(document, answer, time.perf_counter() - began)
         if isinstance(answer, Drop):

@@ -227,30 +227,3 @@ def edited_pairs(texts: list[str], shares, places: int, seed: int) -> tuple[np.n
             similarity.append(dedup.jaccard(original, copy))
             same.append(dedup.signature(copy, places) == signed)
     return np.array(similarity), np.array(same)
-
-
-def share_a_band(same: np.ndarray, bands: int, rows: int) -> np.ndarray:
-    """(pairs,) bool: do the signatures agree in all rows of a band, so that LSH makes the pair a candidate?"""
-    return same[:, : bands * rows].reshape(-1, bands, rows).all(axis=2).any(axis=1)
-
-
-def by_similarity(similarity: np.ndarray, same: np.ndarray, bands: int, rows: int) -> list[dict[str, float]]:
-    """Per tenth of similarity with at least 10 pairs: their mean similarity, the share that become candidates with its
-    95 % Wilson interval (as if the pairs were independent), and the share that the formula expects."""
-    from scipy.stats import binomtest
-
-    hits, found = share_a_band(same, bands, rows), []
-    for low in np.arange(0, 1, 0.1):
-        inside = (similarity >= low) & (similarity < low + 0.1)
-        if inside.sum() >= 10:
-            sure = binomtest(int(hits[inside].sum()), int(inside.sum())).proportion_ci(method="wilson")
-            found.append(
-                {
-                    "similarity": float(similarity[inside].mean()),
-                    "measured": float(hits[inside].mean()),
-                    "low": float(sure.low),
-                    "high": float(sure.high),
-                    "expected": float(dedup.found_probability(similarity[inside], bands, rows).mean()),
-                }
-            )
-    return found

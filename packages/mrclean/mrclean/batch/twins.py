@@ -128,7 +128,7 @@ def _near(documents: Numbering, sizes: np.ndarray, skip: np.ndarray, engine) -> 
     ]
     for _ in engine.map(gather, tasks):
         pass
-    found = engine.map(compare, [(job, part) for part in np.unique(labels[members] % parts).tolist()])
+    found = engine.map(compare_signatures, [(job, part) for part in np.unique(labels[members] % parts).tolist()])
     return [drop for of_part in found for drop in of_part]
 
 
@@ -187,7 +187,7 @@ def gather(job: Job, shard: str, rows: np.ndarray, numbers: np.ndarray, labels: 
             begin = end
 
 
-def compare(job: Job, part: int) -> list[tuple[int, int, float]]:
+def compare_signatures(job: Job, part: int) -> list[tuple[int, int, float]]:
     """(number, survivor, Jaccard) of every near duplicate in the groups of a part.
 
     As in `dedup.near_duplicates`: the largest document survives, of equals the first, and a document is only compared

@@ -139,7 +139,7 @@ def _signature(document: Document, job: Job) -> tuple:
     shingles = dedup.shingles(document.text)
     bands, rows = job.bands
     hashes = dedup.band_hashes(dedup.signature(shingles, bands * rows), bands, rows)
-    fingerprint = bytes.fromhex(dedup.fingerprint(document.text, job.kind == "code"))
+    fingerprint = bytes.fromhex(dedup.text_hash(document.text, job.kind == "code"))
     return (document.id, fingerprint, len(shingles), *hashes.tolist())
 
 
