@@ -215,6 +215,16 @@ def test_a_damaged_record_keeps_nobody_from_working(workspace, capsys):
     assert store.latest("03_gpt", "smoke")["run_id"] == third.record["run_id"]
 
 
+def test_of_many_runs_the_latest_are_listed(workspace, capsys):
+    first, second = run(2.0), run(1.0)
+    capsys.readouterr()
+    assert command.main(["list", "-n", "1"]) == 0
+    said = capsys.readouterr().out
+    assert second.record["run_id"][-4:] in said and first.record["run_id"][-4:] not in said
+    assert said.endswith("1 earlier ones: list -n 2\n")
+    assert command.main(["list"]) == 0 and "earlier" not in capsys.readouterr().out
+
+
 # -- the command line ------------------------------------------------------------------------------------------------
 
 

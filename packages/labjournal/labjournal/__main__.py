@@ -18,6 +18,7 @@ from .markdown import clean, escape
 from .project import committed, current, journal_dir, relative
 
 WIDTH = 80  # columns, where the output is not a terminal
+LISTED = 100  # runs, of what may be thousands
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,7 +45,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(metavar="command")
     run = {"nargs": "?", "default": "latest", "help": 'any part of the id that no other run has, or "latest" (default)'}
     for call, what, argument in (
-        (_list, "every run, oldest first", None),
+        (_list, "the latest runs, oldest first", None),
         (_show, "one run: its entry, beside its reference; while it trains, its latest report", run),
         (_status, "where a training stands: per cent, time left, losses, trend", run),
         (_events, "the latest events of a run, the newest last", run),
@@ -62,8 +63,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         if argument is run:
             command.add_argument("--follow", action="store_true",
                                  help="go on, also with the run that takes its place; Ctrl-C ends")  # fmt: skip
-        if call is _events:
-            command.add_argument("-n", type=_count, default=10, help="how many (10)")
+        if call in (_events, _list):
+            many = 10 if call is _events else LISTED
+            command.add_argument("-n", type=_count, default=many, help=f"how many ({many})")
         if call is _verify:
             command.add_argument("--mend", action="store_true", help="append lines that are missing")
     return parser.parse_args(arguments)
@@ -71,7 +73,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 def _count(text: str) -> int:
     if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of events")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number, 1 or more")
     return int(text)
 
 
@@ -85,7 +87,7 @@ def _page(options: argparse.Namespace) -> int:
 def _list(options: argparse.Namespace) -> int:
     known: dict = {}
     rows = []
-    for r in store.all_records():
+    for r in store.all_records(last=options.n):
         key = r["notebook"], r["profile"]
         if key not in known:
             known[key] = _reference(*key)
@@ -105,6 +107,8 @@ def _list(options: argparse.Namespace) -> int:
         cells.append((r["run_id"][-4:], started, clean(r["notebook"]), clean(r["profile"]), r["status"], said))
     for row in cells:  # it has to fit 80 columns
         print("{:5} {:12} {:23} {:8} {:12} {}".format(*row).rstrip())
+    if (earlier := len(store.folders()) - options.n) > 0:
+        print(f"{earlier:,} earlier ones: list -n {earlier + options.n}")
     return 0
 
 

@@ -129,13 +129,14 @@ def folders(journal: Path | None = None, notebook: str = "") -> list[Path]:
     return [runs / name for name in sorted(names) if f"-{notebook}-" in name or not notebook]
 
 
-def all_records(journal: Path | None = None) -> list[dict]:
+def all_records(journal: Path | None = None, last: int = 0) -> list[dict]:
     """Every readable record of this workspace's journal (or of another), oldest first: run ids begin with the time.
+    With `last`, only the newest so many are read.
 
     A damaged one is left aside with a warning; ``verify`` says more.
     """
     found = []
-    for folder in folders(journal):
+    for folder in folders(journal)[-last:]:
         try:
             found.append(read(folder / "run.json"))
         except JournalError as error:
