@@ -60,6 +60,9 @@ class Course(labjournal.Project):
     def predicted_seconds(self, name: str, profile: str) -> float | None:
         return predicted_seconds(name, profile)
 
+    def measured_by(self, name: str) -> str:
+        return f"make bench ARGS={name.removeprefix('bench_')}" if name.startswith("bench_") else ""
+
     def code(self) -> list[Path]:
         return own_files()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from labjournal import agreement, changes, store
+from labjournal import agreement, changes, project, store
 
 from . import course, paths
 
@@ -45,6 +45,9 @@ def verdict(name: str, record: dict, reference: dict | None) -> tuple[bool, str]
     if name not in record["figures"]:
         return False, f"{name}: this run did not make it"
     here = paths.shown(store.picture(record, name))
+    if origin := record["figures"][name].get("from"):
+        how = project.current().measured_by(store.find(origin)["notebook"])
+        return False, f"{name}: drawn from record {origin}, not measured here; {how} measures it\nnow: {here}"
     if reference is None or name not in reference["figures"]:
         return False, f"{name}: nothing to compare with, no reference run has this figure\nnow: {here}"
     there = paths.shown(store.picture(reference, name))

@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from helpers import journal, plots, stats
+from helpers import journal, plots, reproduce, stats
 from helpers.paths import write_json
 from labjournal import JournalError, agreement, changes, comparison, render, store
 from tests.bench import spread as bench_spread
@@ -457,3 +457,35 @@ def test_runs_that_mean_different_things_are_not_comparable(workspace):
         journal.compare(a["run_id"], a["run_id"])
     with pytest.raises(JournalError, match="fits 2 runs"):
         journal.compare("03_gpt", a["run_id"])
+
+
+def test_what_an_earlier_run_measured_is_drawn_and_not_judged(workspace, capsys):
+    """Caption, table and verdict say so: a figure that cannot differ is no evidence that anything agrees."""
+    measured = run(1.0)
+
+    def again():
+        drawing = journal.start("12_side_by_side", seed=1)
+        drawing.log(loss=2.0, unit="nats")
+        fig, ax = plots.figure()
+        ax.plot([1, 2])
+        drawing.figure("12_speed", fig, data={"speed": [1, 2]}, alt="Speed.", record=measured)
+        drawing.finish(verdict="drawn")
+        return drawing.record
+
+    reference, record = again(), again()
+    assert f"Measured by run `{measured['run_id']}`" in capsys.readouterr().out
+    found = agreement.agree(record, reference, None)
+    assert (found["verdict"], found["agree"], found["of"]) == ("identical", 1, 1)
+    (row,) = (row for row in found["rows"] if row["name"] == "12_speed")
+    assert row["verdict"] == "not measured here" and measured["run_id"] in row["why"]
+    assert "not measured here (from record" in render.results(record, found)
+    ok, said = reproduce.verdict("12_speed", record, reference)
+    assert not ok and "not measured here" in said
+
+
+def test_a_value_that_is_the_same_but_for_rounding_says_so(workspace):
+    reference, record = run(1.0), run(1.0 + 1e-13)
+    found = agreement.agree(record, reference, None)
+    rows = {row["name"]: row for row in found["rows"]}
+    assert found["verdict"] == "agrees"
+    assert rows["val_loss"]["why"] == "the same to 1e-13" and rows["val_loss"]["verdict"] == "agrees"

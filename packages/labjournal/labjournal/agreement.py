@@ -16,7 +16,7 @@ import statistics
 from dataclasses import asdict, dataclass, replace
 
 from . import changes, inference
-from .store import GOOD, sidecar
+from .store import GOOD, RESULTS, sidecar
 
 ROUNDING = 1e-6  # relative; the least tolerance: sums in another order differ by as much
 TIMES = 2.0  # timings are never judged more finely than this
@@ -28,7 +28,7 @@ class Row:
     """What became of one metric or figure of the reference run."""
 
     name: str
-    what: str  # metric | figure | timing
+    what: str  # metric | figure | timing | record (a figure of what an earlier run measured)
     verdict: str  # "" until chance has been asked
     reference: float | str | None = None
     now: float | str | None = None
@@ -66,7 +66,7 @@ def agree(record: dict, reference: dict, spread: dict | None) -> dict:
     if barrier:
         found = [(row.judged("cannot compare", difference=None), []) for row, _ in found]
     rows = [row for row in _judge(found) if row.verdict != NOT_JUDGED]
-    results = [row for row in rows if row.what != "timing"]
+    results = [row for row in rows if row.what in RESULTS]
     said = [row.verdict for row in results]
     good = sum(verdict in GOOD for verdict in said)
     # What the reference did not have yet says nothing about the rest; what is gone or cannot be judged does.
@@ -142,6 +142,8 @@ def _metric(name: str, record: dict, reference: dict, spread: dict | None) -> tu
     if not all(isinstance(value, (int, float)) for value in (row.now, row.reference)):
         return row.judged("differs", "not a number"), []
     row = replace(row, difference=row.now - row.reference)
+    if same := _same([row.now], [row.reference]):
+        return row.judged("agrees", same, mean=row.reference, tolerance=ROUNDING * abs(row.reference)), []
     if record["seed"] is None:
         return _without_chance(row), []
     values = spread["metrics"].get(name) if spread else None
@@ -170,6 +172,20 @@ def _within(value: float, other: float, tolerance: float = 0.0) -> bool:
     return math.isclose(value, other, rel_tol=ROUNDING, abs_tol=max(tolerance, 1e-12))
 
 
+def _same(values: list, others: list) -> str:
+    """In words, how little values differ that are the same but for rounding; "" when they are not."""
+    farthest = 0.0
+    for value, other in zip(values, others, strict=True):
+        if not all(isinstance(each, (int, float)) for each in (value, other)):
+            if value != other:
+                return ""
+        elif not _within(value, other):
+            return ""
+        elif value != other:
+            farthest = max(farthest, abs(value - other) / max(abs(value), abs(other)))
+    return f"the same to {farthest:.0e}"
+
+
 def _without_chance(row: Row) -> Row:
     """Neither the seed nor a processor has a part in this value: only its last digits may differ."""
     verdict = "agrees" if _within(row.now, row.reference) else "differs"
@@ -179,6 +195,8 @@ def _without_chance(row: Row) -> Row:
 def _figure(name: str, record: dict, reference: dict, spread: dict | None) -> tuple[Row, Tests]:
     there, here = reference["figures"].get(name), record["figures"].get(name)
     row, kinds = Row(name, "figure", ""), {f["kind"] for f in (there, here) if f}
+    if here and here.get("from"):
+        return replace(row, what="record").judged("not measured here", f"from record {here['from']}"), []
     if kinds == {"timing"}:
         return row.judged(NOT_JUDGED), []  # its numbers are timings, which the metrics have
     if there is None or here is None:
@@ -194,6 +212,8 @@ def _figure(name: str, record: dict, reference: dict, spread: dict | None) -> tu
     was, now = flatten(old), flatten(new)
     if list(old) != list(new) or len(was) != len(now):
         return row.judged("differs", f"{len(now)} values, the reference has {len(was)}"), []
+    if same := _same(now, was):
+        return row.judged("agrees", same, difference=0.0), []
     if record["seed"] is None:
         means, sds, n = was, [0.0] * len(was), 0
     elif spread is None or not _fits(known := spread["figures"].get(name), len(now)):

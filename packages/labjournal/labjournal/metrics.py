@@ -28,7 +28,7 @@ def apply(record: dict, event: dict) -> dict:
     if kind == "log":
         return _logged(record, event)
     if kind == "figure":
-        facts = ("alt", "kind", "png", "data", "main")
+        facts = ("alt", "kind", "png", "data", "main", "from")
         return {"figures": {event["name"]: {key: event[key] for key in facts if key in event}}}
     if kind == "items":
         metric = event["metric"]

@@ -56,6 +56,10 @@ class Project:
     def predicted_seconds(self, name: str, profile: str) -> float | None:
         return None
 
+    def measured_by(self, name: str) -> str:
+        """The command that measures what records of `name` hold; "" where there is none of its own."""
+        return ""
+
     def code(self) -> list[Path]:
         """Files that results depend on, beside the entry's own."""
         return []

@@ -7,7 +7,8 @@ from collections import Counter
 
 from . import changes, monitor, reports
 from .markdown import escape, number, table
-from .store import GOOD
+from .project import current
+from .store import GOOD, RESULTS
 
 SHORT = 12  # rows; of a longer table, what is neither predicted nor a headline nor different is folded
 NAMED = 3  # results that a sentence names; the rest are in the table
@@ -138,6 +139,14 @@ def closing(record: dict) -> str:
     return "\n".join([*story(record), *first, f"Written to the journal as run `{record['run_id']}`."])
 
 
+def origin(record: dict) -> str:
+    """Under a figure that shows what an earlier run measured."""
+    how = current().measured_by(record["notebook"])
+    when, where = record["started"][:10], escape(changes.processor(record))
+    text = f"*Measured by run `{record['run_id']}` on {when}, on {where}; not measured here."
+    return f"{text}{f' `{how}` measures it.' if how else ''}*"
+
+
 def results(record: dict, found: dict | None = None) -> str:
     """Every result beside what was predicted and what the reference had; a column that nothing stands in is left out.
 
@@ -145,7 +154,7 @@ def results(record: dict, found: dict | None = None) -> str:
         found: an agreement to show in place of the record's own.
     """
     found = found or record.get("agreement") or {"rows": []}
-    judged = {row["name"]: row for row in found["rows"] if row["what"] != "figure"}
+    judged = {row["name"]: row for row in found["rows"] if row["what"] in ("metric", "timing")}
     in_tables = {m for name in record.get("tables", ()) for cells in _cells(record, name) for m in cells}
     first = {*record.get("headline", ()), *record["predictions"]}
     rows = [
@@ -154,7 +163,7 @@ def results(record: dict, found: dict | None = None) -> str:
         if name not in in_tables
     ]
     rows += [(False, row, [f"{row['name']} (figure)", *[None] * 5, _verdict(row)])
-             for row in found["rows"] if row["what"] == "figure"]  # fmt: skip
+             for row in found["rows"] if row["what"] in ("figure", "record")]  # fmt: skip
     shown = [cells for named, row, cells in rows
              if len(rows) <= SHORT or named or (row and row["verdict"] == "differs")]  # fmt: skip
     folded = [(row, cells) for _, row, cells in rows if cells not in shown]
@@ -238,7 +247,7 @@ def summary(found: dict) -> str:
     words = {"identical": "Identical to", "agrees": "Agrees with", "differs": "Differs from",
              "cannot compare": "No verdict against"}  # fmt: skip
     text = f"{words[found['verdict']]} {to}: {found['agree']} of {found['of']} results agree."
-    results = [row for row in found["rows"] if row["what"] != "timing"]
+    results = [row for row in found["rows"] if row["what"] in RESULTS]
     if differ := [row["name"] for row in results if row["verdict"] == "differs"]:
         more = f" and {len(differ) - NAMED} more" if differ[NAMED:] else ""
         text += f" Different: {escape(', '.join(differ[:NAMED]))}{more}."

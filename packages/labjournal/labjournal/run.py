@@ -109,7 +109,9 @@ class Run:
         self._event("items", metric=metric, items=items, file=name)
         self._files.save()
 
-    def figure(self, name: str, fig, *, data: dict, alt: str, kind: str = "result", **values) -> None:
+    def figure(
+        self, name: str, fig, /, *, data: dict, alt: str, kind: str = "result", record: dict | None = None, **values
+    ) -> None:
         """Save a figure with the arrays it shows, and show it.
 
         Args:
@@ -119,6 +121,7 @@ class Run:
             alt: what the figure shows, in words, with its numbers: filled in like :meth:`say`, from `data` as well:
                 "Loss falls to {val_loss.min:.2f} and ends at {val_loss.last:.2f}."
             kind: "timing" for a figure of measured times.
+            record: of an earlier run that measured what is only drawn again here; caption and verdict say so.
         """
         self._check_open()
         logged.check_kind(kind)
@@ -136,9 +139,14 @@ class Run:
         facts = {"png": self._keep(picture, ".png"), "data": self._keep(data, ".json")}
         self._files.file(self.folder.parents[2] / "images" / f"{name}.png", picture)
         main = not self._own_figures or name in self._own_figures
-        self._event("figure", name=name, alt=alt, kind=kind, **facts, **({"main": True} if main else {}))
+        more = {"main": True} if main else {}
+        if record is not None:
+            more["from"] = record["run_id"]
+        self._event("figure", name=name, alt=alt, kind=kind, **facts, **more)
         self._files.save()
         say.show_image(picture, alt)
+        if record is not None:
+            say.show_markdown(render.origin(record))
 
     def say(self, text: str, /, **values) -> None:
         """Show a sentence whose numbers come from the record.

@@ -26,7 +26,7 @@ METRIC = _object(
      "kind": {"enum": ["result", "timing"]}, "count": _COUNT},
 )  # fmt: skip
 PREDICTION = _object({"predicted": _NUMBER, "measured": _VALUE, "unit": _TEXT, "kind": _TEXT})
-FIGURE = _object({"alt": _TEXT, "kind": {"enum": ["result", "timing"]}}, png=_TEXT, data=_TEXT)
+FIGURE = _object({"alt": _TEXT, "kind": {"enum": ["result", "timing"]}}, png=_TEXT, data=_TEXT, **{"from": _TEXT})
 AGREEMENT = _object(
     {"reference": _TEXT, "verdict": _TEXT, "why": _TEXT, "agree": _COUNT, "of": _COUNT, "since": _DICT,
      "rows": {"type": "array", "items": _object({"name": _TEXT, "what": _TEXT, "verdict": _TEXT}, why=_TEXT)}},

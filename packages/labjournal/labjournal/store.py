@@ -35,6 +35,7 @@ FORMAT = 4
 LOCK_SECONDS = 60
 HUGE = 10**300
 GOOD = ("identical", "agrees")  # verdicts on a result that is what the reference has
+RESULTS = ("metric", "figure")  # rows of an agreement that decide; times and what was not measured do not
 # A row of an agreement that has nothing to say.
 NOTHING = dict.fromkeys(("reference", "now", "difference", "mean", "tolerance", "missing", "unit")) | {"why": ""}
 OPEN = "running"  # a file in the folder of a run that is not closed yet
