@@ -162,7 +162,7 @@ def results(record: dict, found: dict | None = None) -> str:
         for name in {**record["predictions"], **record["metrics"], **judged}
         if name not in in_tables
     ]
-    rows += [(False, row, [f"{row['name']} (figure)", *[None] * 5, _verdict(row)])
+    rows += [(False, row, [f"{row['name']} (figure)", *[None] * (len(HEADERS) - 2), _verdict(row)])
              for row in found["rows"] if row["what"] in ("figure", "record")]  # fmt: skip
     shown = [cells for named, row, cells in rows
              if len(rows) <= SHORT or named or (row and row["verdict"] == "differs")]  # fmt: skip
@@ -179,7 +179,7 @@ def results(record: dict, found: dict | None = None) -> str:
     return text
 
 
-HEADERS = ["", "predicted", "before", "start", "best", "measured", "verdict"]
+HEADERS = ["", "predicted", "the journal's guess", "before", "start", "best", "measured", "verdict"]
 
 
 def _table(rows: list[list]) -> str:
@@ -198,7 +198,8 @@ def _row(record: dict, name: str, judged: dict | None) -> list:
     label = name + (f", {known['unit']}" if known["unit"] else "") + (" (timing)" if known["kind"] == "timing" else "")
     before = judged["reference"] if judged else None
     measured = m["final"] if m else "not measured" if p else None
-    return [label, p and p["predicted"], before, start, best, measured, _verdict(judged) if judged else None]
+    guess = record.get("guesses", {}).get(name)  # of the reference, where another one was made here
+    return [label, p and p["predicted"], guess, before, start, best, measured, _verdict(judged) if judged else None]
 
 
 def _verdict(row: dict) -> str:

@@ -58,8 +58,18 @@ class Run:
     # -- what happened -------------------------------------------------------------------------------------------
 
     def predict(self, name: str, value: float, *, unit: str, kind: str = "result") -> None:
-        """Write a prediction down before the measurement: `name` is the metric that will be logged."""
+        """Write a prediction down before the measurement: `name` is the metric that will be logged.
+
+        Raises:
+            OpenGuess: `value` is ``...``, as in a learner's copy of a notebook.
+        """
         self._check_open()
+        if value is ...:
+            what = f", in {unit}" if unit else ""
+            raise store.OpenGuess(
+                f"Your guess of {name} is open: write a number{what} where the three dots are, and run this cell "
+                "again. No guess is wrong; what counts is that it stands here before the measurement."
+            )
         self._event("predict", name=name, value=value, unit=unit, kind=kind)
 
     def log(self, *, step=None, unit=None, better=None, kind=None, **metrics: float) -> None:
@@ -327,6 +337,9 @@ class Run:
         reference, spread = _readable(store.reference, name, profile), _readable(store.spread, name, profile)
         if reference is not None:
             self.record["agreement"] = agreement.agree(self.record, reference, spread)
+            guessed = {name: p["predicted"] for name, p in reference["predictions"].items()}
+            mine = {name: p["predicted"] for name, p in self.record["predictions"].items()}
+            self.record["guesses"] = {n: v for n, v in guessed.items() if n in mine and mine[n] != v}
         if self.record["changed_from"]:
             former = store.find(self.record["changed_from"])
             self.record["changed"] = changes.between(former, self.record)  # the code is known by now

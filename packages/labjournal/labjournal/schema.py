@@ -41,7 +41,7 @@ RECORD = _object(
      "resources": RESOURCES, "versions": _DICT, "predictions": _named(PREDICTION), "metrics": _named(METRIC),
      "figures": _named(FIGURE), "notes": {"type": "array", "items": _TEXT}, "verdict": _TEXT, "decision": _TEXT,
      "changed_from": _maybe(_TEXT), "reason": _maybe(_TEXT), "resumed_from": _maybe(_TEXT), "error": _maybe(_DICT)},
-    trainings=_LIST, agreement=AGREEMENT, headline=_LIST, tables=_DICT, changed=_DICT,
+    trainings=_LIST, agreement=AGREEMENT, headline=_LIST, tables=_DICT, changed=_DICT, guesses=_DICT,
 )  # fmt: skip
 EVENT = _object({"seconds": _NUMBER, "event": _TEXT}, training=_COUNT, metrics=_DICT)
 STEP = _object({"training": _COUNT, "step": _COUNT, "loss": _VALUE, "took": _NUMBER, "values": _DICT})

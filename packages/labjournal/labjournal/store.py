@@ -46,6 +46,13 @@ class JournalError(ValueError):
     """The journal was used in a way that would make it wrong, or cannot be written; the message says what to do."""
 
 
+class OpenGuess(JournalError):
+    """A prediction that is still ``...``; a notebook shows the sentence alone."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [str(self)]
+
+
 def new_run(notebook: str) -> tuple[str, Path]:
     """Create a run directory nobody else has: (run id, folder). The id is UTC time, notebook, 4 random hex digits."""
     while True:

@@ -1,0 +1,114 @@
+"""Exercises that answer: the learner fills a cell, the next one says what came out, and never what should have.
+
+    check("02.1", merge, like=merge_loops, on=[([1, 2, 1, 2], (1, 2), 256)], hint="Go from the left.")
+
+A check says *exact*, *approximately* with the largest difference, or which way the answer is off, with a hint.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from labjournal.markdown import escape
+from labjournal.say import show_markdown
+
+
+def check(
+    name: str, mine, like, on: list[tuple] | None = None, *, hint: str = "", tolerance: float = 1e-6,
+    seconds: float | None = None,
+) -> None:  # fmt: skip
+    """Show how `mine` compares with `like`.
+
+    Args:
+        mine: the learner's: a function, or with `on` left out a value; ``...`` while it is open.
+        like: what it should do, or be.
+        on: the arguments of each call.
+        tolerance: relative to the largest value; up to it an answer counts as right, approximately.
+        seconds: what all calls of `mine` together may take.
+    """
+    passed, text = judge(mine, like, on, tolerance, seconds)
+    show_markdown(f"{'✓' if passed else '✗'} **{name}** {text}{f' *{hint}*' if hint and not passed else ''}")
+
+
+def judge(mine, like, on=None, tolerance: float = 1e-6, seconds: float | None = None) -> tuple[bool, str]:
+    """Whether an answer is right, and what to say of it."""
+    if mine is ... or mine is None:
+        return False, "is open: fill in the cell above, run it, then run this one again."
+    if on is None:
+        return _compared(mine, like, tolerance)
+    if not callable(mine):
+        return False, f"is {_short(mine)}; a function is wanted, as the cell above begins it."
+    farthest, took = "exact.", 0.0
+    for arguments in on:
+        called = f"on {', '.join(map(_short, arguments))}" if arguments else "when it is called"
+        given = copy.deepcopy(arguments)  # what is changed in place must not reach the other side
+        began = time.perf_counter()
+        try:
+            found = mine(*given)
+        except Exception as error:  # the learner's own, told in a line
+            return False, f"stops {called} with {type(error).__name__}: {escape(error)}."
+        took += time.perf_counter() - began
+        if found is ... or found is None:
+            return False, "gives nothing back yet."
+        passed, said = _compared(found, like(*copy.deepcopy(arguments)), tolerance)
+        if not passed:
+            return False, f"{said.rstrip('.')} {called}."
+        farthest = said if said != "exact." else farthest
+    if seconds is not None and took > seconds:
+        return False, f"is right, and takes {took:.2g} s where {seconds:g} s are allowed."
+    return True, farthest if farthest != "exact." else f"exact, in {len(on)} case{'s' * (len(on) > 1)}."
+
+
+def _compared(mine, wanted, tolerance: float) -> tuple[bool, str]:
+    numbers = _numbers(wanted)
+    if numbers is None:
+        return _same(mine, wanted)
+    found = _numbers(mine)
+    if found is None:
+        return False, f"is {_short(mine)}, where numbers are wanted."
+    if found.shape != numbers.shape:
+        return False, f"has shape {found.shape}, and {numbers.shape} is wanted."
+    if np.array_equal(found, numbers):
+        return True, "exact."
+    if not np.isfinite(found).all():
+        return False, f"holds {np.count_nonzero(~np.isfinite(found))} values that are no finite numbers."
+    apart, size = found - numbers, float(np.abs(numbers).max()) or 1.0
+    farthest = float(np.abs(apart).max())
+    if farthest <= tolerance * size:
+        return True, f"approximately right (largest difference {farthest:.1g})."
+    wrong = np.abs(apart) > tolerance * size
+    way = "too large" if (apart[wrong] > 0).all() else "too small" if (apart[wrong] < 0).all() else "off both ways"
+    far = "by more than half" if farthest > size / 2 else "by up to a half" if farthest > size / 10 else "a little"
+    return False, f"is {way}, {far}" + (f", at {wrong.sum():,} of {wrong.size:,} places." if wrong.size > 1 else ".")
+
+
+def _same(mine, wanted) -> tuple[bool, str]:
+    if type(mine) is type(wanted) and mine == wanted:
+        return True, "exact."
+    if type(mine) is not type(wanted):
+        return False, f"is a {type(mine).__name__}, and a {type(wanted).__name__} is wanted."
+    if isinstance(wanted, (list, tuple, str)):
+        if len(mine) != len(wanted):
+            return False, f"has {len(mine)} items, which is too {'many' if len(mine) > len(wanted) else 'few'}."
+        place = next(i for i, (a, b) in enumerate(zip(mine, wanted, strict=True)) if a != b)
+        return False, f"first goes wrong at place {place}, where it has {_short(mine[place])}."
+    return False, f"is {_short(mine)}, which it should not be."
+
+
+def _numbers(value) -> np.ndarray | None:
+    """A number, an array, a tensor, or a row of numbers as float64; None for anything else."""
+    if isinstance(value, (str, bytes, dict, set, bool, Callable)):
+        return None
+    try:
+        found = np.asarray(value.detach().cpu().numpy() if hasattr(value, "detach") else value)
+        return found.astype(np.float64) if found.dtype.kind in "fiu" else None
+    except (ValueError, TypeError):
+        return None
+
+
+def _short(value) -> str:
+    return escape(repr(value) if not hasattr(value, "shape") else f"an array of {tuple(value.shape)}", 60)
