@@ -104,7 +104,7 @@ NOTEBOOKS = (
     Notebook(
         "12_side_by_side",
         "Side by side",
-        "How much less does the same loss cost with a better recipe, and which part of it saves what?",
+        "How much less does the same loss cost with a better recipe, and how much does each part of it save?",
         needs=("00_start_here", "01_mrclean"),
         bound="matmul",
         data=("corpus",),
@@ -120,6 +120,14 @@ COURSE = Notebook(
     "Do two commands lead from raw text to a classifier, and how fast?",
     headline=("setup_seconds", "run_seconds", "peak_memory"),
 )
+
+
+def navigation(entry: Notebook) -> str:
+    """Links to the notebooks before and after, as they stand in its first and last cell."""
+    place = NOTEBOOKS.index(entry)
+    before = [f"[← {n.number} · {n.title}]({n.path.name})" for n in NOTEBOOKS[:place][-1:]]
+    after = [f"[{n.number} · {n.title} →]({n.path.name})" for n in NOTEBOOKS[place + 1 : place + 2]]
+    return " · ".join([*before, *after])
 
 
 def notebook(name: str) -> Notebook:

@@ -64,6 +64,11 @@ class TestCommitted:
         lines = [len(c.source.splitlines()) for c in code_cells(name)]
         assert max(lines) <= 20 and statistics.median(lines) <= 10
 
+    def test_the_first_and_last_cell_lead_to_the_notebooks_before_and_after(self, name):
+        first, *_, last = read(name).cells
+        links = course.navigation(course.notebook(name))
+        assert links in first.source.splitlines() and last.source.endswith(links)
+
     def test_no_line_of_code_is_cut_off_in_a_browser(self, name):
         assert [line for c in code_cells(name) for line in c.source.splitlines() if len(line) > 88] == []
 
@@ -72,10 +77,15 @@ class TestCommitted:
         assert len(before) <= 2 and isinstance(before[0], ast.ImportFrom)
         assert ast.unparse(start).startswith("run = journal.start(")
 
-    def test_every_picture_has_an_alt_text(self, name):
-        for output in outputs(name):
-            if "image/png" in output.get("data", {}):
-                assert output.metadata["image/png"]["alt"].strip()
+    def test_every_picture_has_an_alt_text_that_reaches_the_page(self, name):
+        """In the page that nbconvert makes, and so in JupyterLab: both show text/html before image/png."""
+        from nbconvert import HTMLExporter
+
+        page, _ = HTMLExporter(embed_images=False).from_notebook_node(read(name))
+        pictures = re.findall(r"<img[^>]*>", page)
+        assert len(pictures) >= len(store.reference(name, "laptop")["figures"])
+        assert not [p for p in pictures if not re.search(r'alt="[^"]{10,}"', p) or "No description" in p]
+        assert not [output for output in outputs(name) if "image/png" in output.get("data", {})]
 
     def test_it_shows_what_its_reference_run_recorded(self, name):
         record = store.reference(name, "laptop")

@@ -7,6 +7,7 @@ import time
 
 from . import reports
 from .progress import MARKS, Training
+from .say import image
 
 PAUSE = 0.5  # seconds between two drawings, at least
 SHARE = 0.02  # of the training's time, at most: the slower the drawing, the rarer
@@ -14,7 +15,7 @@ POINTS = 400  # of the raw loss, at most
 
 
 class Live:
-    """Shows the training of a run where it can be seen; what it shows last is one sentence without times.
+    """Shows the training of a run where it can be seen; what it shows last is the chart, or a sentence, without times.
 
     Args:
         levels: name -> loss, drawn as dashed lines.
@@ -42,27 +43,26 @@ class Live:
         after = time.perf_counter()
         self._next = after + max(PAUSE, (after - before) / SHARE)
 
-    def end(self, told: str) -> None:
+    def end(self, run, told: str) -> None:
+        training = run.progress.training
         if self._shell is not None:
-            from IPython.display import Markdown, display
-
-            if self._handle is None:
-                display(Markdown(told))
+            if training.losses:
+                self._draw(training, told, small=True)
             else:
-                self._handle.update(Markdown(told))
+                print(told)
         elif sys.stderr.isatty():
             self._write(told)
             sys.stderr.write("\n")
         else:
             print(told, file=sys.stderr)
 
-    def _draw(self, training: Training, line: str) -> None:
-        from IPython.display import Image, display
+    def _draw(self, training: Training, line: str, small: bool = False) -> None:
+        from IPython.display import HTML, display
 
         from . import pictures
 
         fig = chart(training, self._levels, line)
-        picture = Image(pictures.png(fig, small=False), format="png", alt=line, width=800)
+        picture = HTML(image(pictures.png(fig, small), line))
         fig.clear()  # its parts refer to each other, and would stay in memory until a collection comes by
         if self._handle is None:
             self._handle = display(picture, display_id=True)

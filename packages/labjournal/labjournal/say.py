@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import numbers
 import string
 import sys
@@ -128,10 +130,16 @@ def show_markdown(text: str) -> None:
 
 
 def show_image(picture: bytes, alt: str) -> None:
+    """As HTML, because notebooks have no other output whose alt text reaches the page."""
     if _in_ipython():
-        from IPython.display import Image, display
+        from IPython.display import display
 
-        display(Image(picture, format="png", alt=alt, width=800))
+        display({"text/html": image(picture, alt), "text/plain": alt}, raw=True)
+
+
+def image(picture: bytes, alt: str) -> str:
+    data = base64.b64encode(picture).decode()
+    return f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{data}" width="800">'
 
 
 def _in_ipython() -> bool:

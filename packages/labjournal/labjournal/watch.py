@@ -150,7 +150,7 @@ class Watch:
         self._given_up.discard("TensorBoard export")  # its file has to be closed all the same
         self._export("close", status)
         where = f"{number(self._training.step)} of {number(self._begin['total'])} steps"
-        self._safely("live display", self._live.end, f"{reports.title(name)} {status}: {where}.")
+        self._safely("live display", self._live.end, self._run, f"{reports.title(name)} {status}: {where}.")
         loss = self._training.recent_loss()
         said = "" if loss is None else f", training loss {loss:.4f}"
         short = f"{run.record['notebook']} {run.record['run_id'][-4:]}"
