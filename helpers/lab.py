@@ -7,7 +7,8 @@ What a learner wrote is kept, also when the course has changed since. The commit
 does their journal: the copies' runs go to artifacts/lab/.
 
 In a committed notebook an exercise is a code cell with the tag "exercise"; what stands between a comment ``# solution``
-and the end of the cell, or ``# end``, is the learner's to write. Guesses are those of ``run.predict``.
+and the end of the cell, or ``# end``, is the learner's to write. Guesses are those of ``run.predict``; answers in the
+text are folded under "Answer".
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 from . import course, paths
 
 GIVEN = "given"  # metadata of a cell: what the course gave, to tell what the learner wrote
+ANSWER = re.compile(r"\n*<details><summary>Answer</summary>.*?</details>", re.DOTALL)
 SOLUTION = re.compile(r"^([ \t]*)# solution\n.*?(?:^[ \t]*# end\n|\Z)", re.MULTILINE | re.DOTALL)
 
 
@@ -62,6 +64,8 @@ def learners(node, before=None):
         if cell.cell_type == "code":
             cell.source = emptied(cell.source, "exercise" in cell.metadata.get("tags", []))
             cell.outputs, cell.execution_count = [], None
+        else:
+            cell.source = ANSWER.sub("", cell.source)
         cell.metadata[GIVEN] = cell.source
         mine = known.get(cell.id)
         cells += [cell if mine is None else _kept(cell, mine), *own.get(cell.id, [])]

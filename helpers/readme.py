@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from labjournal import provenance, store
+from labjournal import provenance, say, store
 from labjournal.markdown import number, table
 
 from . import course
@@ -19,20 +19,32 @@ RESULT_NUMBER = re.compile(
 
 
 def headline() -> str:
-    """The headline results of the committed laptop runs."""
-    rows = []
+    """A sentence for each notebook, filled from its committed laptop run, and how long it takes."""
+    rows = ["| notebook | what came out | minutes to run | to read |", "|---|---|---|---|"]
     for notebook in (*course.NOTEBOOKS, course.COURSE):
         record = store.reference(notebook.name, PROFILE)
-        if record is None:
+        measured = store.latest(notebook.evidence, PROFILE, ROOT / "journal") if notebook.evidence else record
+        if record is None or measured is None:
             continue
-        shown = []
-        for name in notebook.headline:
-            m = record["metrics"].get(name)
-            if m is not None:  # the set-up time is known only where the Makefile made the environment
-                shown.append(f"{name.replace('_', ' ')} {number(m['final'])} {m['unit']}".strip())
         seconds = record["metrics"].get("run_seconds", {"final": record["seconds"]})["final"]
-        rows.append([notebook.name, notebook.question, "; ".join(shown) or "–", f"{seconds / 60:.1f}"])
-    return table(rows, ["notebook", "question", "measured", "minutes"])
+        name, read = notebook.title, ""
+        if notebook is not course.COURSE:
+            name = f"[{notebook.number} · {notebook.title}](notebooks/{notebook.path.name})"
+            read = f"{minutes_to_read(notebook):.0f}"
+        rows.append(f"| {name} | {say.fill(measured, notebook.came_out, {})} | {seconds / 60:.1f} | {read} |")
+    return "\n".join(rows) + "\n"
+
+
+def minutes_to_read(notebook: course.Notebook) -> float:
+    """An estimate: 200 words of text and 15 lines of code a minute, without what is folded."""
+    words = lines = 0
+    for cell in json.loads(notebook.path.read_text("utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            words += len(source.split())
+        elif "hide-input" not in cell["metadata"].get("tags", []):
+            lines += source.count("\n") + 1
+    return words / 200 + lines / 15
 
 
 def cleaned() -> str:

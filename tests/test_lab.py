@@ -40,7 +40,7 @@ def sources(node):
 
 def test_a_copy_has_no_outputs_no_solutions_and_no_guesses():
     given = notebook(
-        text="Guess.",
+        text="Guess.\n\n<details><summary>Answer</summary>\n\nForty-two.\n</details>",
         guess='run.predict("loss", f(2,\n    3) / 2, unit="nats")  # half\nrun.predict("ü", 1e-3, unit="")',
         exercise=EXERCISE,
         exercise2="# solution\nanswer = 42",
