@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .paths import ROOT
+from . import paths
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Notebook:
 
     @property
     def path(self):
-        return ROOT / "notebooks" / f"{self.name}.ipynb"
+        return paths.notebooks_dir() / f"{self.name}.ipynb"
 
 
 NOTEBOOKS = (
@@ -77,7 +77,7 @@ NOTEBOOKS = (
         came_out="After minutes, {val_bits_per_byte:.2f} bits per byte: {val_loss_all:.2f} nats per token, where a "
         "count of pairs of tokens has {bigram_loss:.2f}.",
         headline=("val_bits_per_byte", "val_loss_all", "bigram_loss"),
-        figures=("03_loss", "03_first_drop", "03_kinds"),
+        figures=("03_loss", "03_first_drop", "03_fast"),
     ),
     Notebook(
         "04_learning_curves",
@@ -127,6 +127,42 @@ NOTEBOOKS = (
         evidence="bench_race",
         headline=("val_loss_plain", "val_loss_fast", "fewer_characters"),
         figures=("12_race", "12_levers"),
+    ),
+    Notebook(
+        "13_plan",
+        "Plan a training",
+        "How much memory and time will a training take, and what fits a card?",
+        needs=("00_start_here", "01_mrclean", "02_tokenizer"),
+        bound="matmul",
+        data=("tokenizer",),
+        came_out="Planned and measured: {planned_seconds:.0f} and {train_seconds:.0f} seconds of steps, "
+        "{planned_memory:.0f} and {peak_memory:.0f} MB at the peak.",
+        headline=("train_seconds", "peak_memory"),
+        figures=("13_plan", "13_fits"),
+    ),
+    Notebook(
+        "14_watch",
+        "Watch a training",
+        "Is a loss still falling, is text learned by heart, and does a stopped training go on exactly?",
+        needs=("00_start_here", "01_mrclean", "02_tokenizer"),
+        bound="matmul",
+        data=("tokenizer",),
+        came_out="On little text, read again and again, the loss on other text ends {overfitting_rise:.2f} nats above "
+        "its best. After a break, {different_after_resume:.0f} steps have another loss.",
+        headline=("overfitting_rise", "different_after_resume", "val_loss"),
+        figures=("14_noise", "14_trend", "14_overfitting"),
+    ),
+    Notebook(
+        "15_inside",
+        "Look inside",
+        "What flows through a GPT, what do its heads look at, and when does it make up its mind?",
+        needs=("00_start_here", "01_mrclean", "02_tokenizer", "03_gpt"),
+        bound="matmul",
+        data=("tokenizer",),
+        came_out="Straight from the embedding the loss is {loss_embedding:.2f} nats per token, after the last block "
+        "{loss_last_block:.2f}.",
+        headline=("loss_embedding", "loss_last_block"),
+        figures=("15_gradients", "15_attention", "15_logit_lens"),
     ),
 )
 

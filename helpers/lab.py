@@ -31,7 +31,7 @@ SOLUTION = re.compile(r"^([ \t]*)# solution\n.*?(?:^[ \t]*# end\n|\Z)", re.MULTI
 def emptied(source: str, exercise: bool) -> str:
     """A code cell as the learner gets it."""
     if exercise:
-        return SOLUTION.sub(r"\1...  # yours\n", source + "\n").rstrip("\n")
+        return SOLUTION.sub(r"\1pass  # yours\n", source + "\n").rstrip("\n")
     if "run.predict(" not in source:
         return source
     lines = source.split("\n")

@@ -10,8 +10,8 @@ from pathlib import Path
 from labjournal.files import atomic, read_json, sha256, sha256_file, write_atomic, write_json
 
 __all__ = [
-    "ROOT", "MissingArtifact", "artifacts", "atomic", "hash_once", "images_dir", "journal_dir", "read_json",
-    "read_manifest",
+    "ROOT", "MissingArtifact", "artifacts", "atomic", "hash_once", "images_dir", "journal_dir", "notebooks_dir",
+    "read_json", "read_manifest",
     "relative", "sha256", "sha256_file", "shown", "sources_dir", "workspace", "write_atomic", "write_json",
     "write_manifest",
 ]  # fmt: skip
@@ -39,6 +39,11 @@ def journal_dir() -> Path:
 
 def images_dir() -> Path:
     return workspace() / "images"
+
+
+def notebooks_dir() -> Path:
+    """The notebooks that are run: the committed ones, or copies of them in ``LAB_NOTEBOOKS``."""
+    return Path(os.environ.get("LAB_NOTEBOOKS") or ROOT / "notebooks")
 
 
 def sources_dir() -> Path:

@@ -9,7 +9,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 @pytest.fixture(autouse=True)
 def own_settings(monkeypatch):
     """What the developer's shell has set does not reach a test."""
-    for name in ("LAB_WORKSPACE", "PROFILE", "ENCODER", "SEED", "COURSE_IN_PLACE", "COURSE_BECAUSE"):
+    for name in ("LAB_WORKSPACE", "PROFILE", "ENCODER", "SEED", "COURSE_IN_PLACE", "COURSE_BECAUSE", "LAB_NOTEBOOKS"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -19,3 +19,31 @@ def workspace(tmp_path, monkeypatch):
     monkeypatch.setenv("LAB_WORKSPACE", str(tmp_path))
     monkeypatch.setenv("PROFILE", "smoke")
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def course_run(tmp_path_factory):
+    """The real runner, every notebook in order, in an empty workspace: (workspace, what it printed).
+
+    It runs copies of the notebooks in which every check of an exercise is followed by wrong answers.
+    """
+    from helpers import course
+    from tests import answers, running
+
+    workspace = tmp_path_factory.mktemp("course")
+    (workspace / "planted").mkdir()
+    for notebook in course.NOTEBOOKS:
+        answers.plant(notebook, workspace / "planted")
+    status, told = running.run_notebooks(workspace)
+    assert status == 0, told
+    return workspace, told
+
+
+@pytest.fixture
+def after_course(course_run, monkeypatch):
+    """The workspace that the smoke run left, for one test more."""
+    workspace = course_run[0]
+    monkeypatch.setenv("LAB_WORKSPACE", str(workspace))
+    monkeypatch.setenv("LAB_NOTEBOOKS", str(workspace / "planted"))
+    monkeypatch.setenv("PROFILE", "smoke")
+    return workspace

@@ -50,8 +50,8 @@ def test_a_copy_has_no_outputs_no_solutions_and_no_guesses():
     assert sources(copy) == [
         "Guess.",
         'run.predict("loss", ..., unit="nats")  # half\nrun.predict("ü", ..., unit="")',
-        'def double(x):\n    """Twice x."""\n    ...  # yours\n\nprint(double(3))',
-        "...  # yours",
+        'def double(x):\n    """Twice x."""\n    pass  # yours\n\nprint(double(3))',
+        "pass  # yours",
         'x = 1  # run.predict("not a call")',
     ]
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in copy.cells)

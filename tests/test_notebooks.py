@@ -18,6 +18,7 @@ import pytest
 from helpers import course, paths, readme, run
 from helpers.paths import ROOT
 from labjournal import render, store, verify
+from tests.running import run_notebooks
 
 COMMITTED = [n.name for n in course.NOTEBOOKS]
 
@@ -114,32 +115,6 @@ def test_a_result_typed_into_text_is_found(text, typed):
     assert bool(readme.RESULT_NUMBER.search(text)) is typed
 
 
-def run_notebooks(workspace, *arguments, **environment):
-    done = subprocess.run(
-        [sys.executable, "-m", "helpers.run", *arguments],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=2400,
-        env={**os.environ, "LAB_WORKSPACE": str(workspace), "PROFILE": "smoke", **environment},
-    )  # fmt: skip
-    return done.returncode, done.stdout + done.stderr
-
-
-@pytest.fixture(scope="module")
-def course_run(tmp_path_factory):
-    """The real runner, every notebook in order, in an empty workspace: (workspace, what it printed)."""
-    workspace = tmp_path_factory.mktemp("course")
-    status, told = run_notebooks(workspace)
-    assert status == 0, told
-    return workspace, told
-
-
-@pytest.fixture
-def after_course(course_run, monkeypatch):
-    """The workspace that the smoke run left, for one test more."""
-    monkeypatch.setenv("LAB_WORKSPACE", str(course_run[0]))
-    monkeypatch.setenv("PROFILE", "smoke")
-    return course_run[0]
-
-
 def test_every_notebook_runs_in_the_smoke_profile(course_run):
     workspace, told = course_run
     print(told)
@@ -196,7 +171,7 @@ def test_another_seed_agrees(after_course, reference):
 
 
 def test_three_times_the_learning_rate_differs(after_course, reference, monkeypatch, tmp_path):
-    source = (ROOT / "notebooks" / "03_gpt.ipynb").read_text("utf-8")
+    source = course.notebook("03_gpt").path.read_text("utf-8")
     recipe = "training.classic(settings, run.seed)"
     changed = source.replace(
         recipe, f"__import__('dataclasses').replace({recipe}, learning_rate=3 * settings.learning_rate)"
