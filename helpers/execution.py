@@ -38,7 +38,9 @@ class Execution:
         self.error: BaseException | None = None
         self.failed_cell: int | None = None
         self.done = threading.Event()
-        self._environment = {**os.environ, "PROFILE": profile_name, IN_PLACE: "1" if in_place else ""}
+        # The kernel stands in another folder than who said LAB_WORKSPACE=some/folder.
+        moved = {"LAB_WORKSPACE": str(paths.workspace()), "PROFILE": profile_name}
+        self._environment = {**os.environ, **moved, IN_PLACE: "1" if in_place else ""}
         self._client = self._loop = None
 
     def start(self) -> None:

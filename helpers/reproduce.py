@@ -1,10 +1,11 @@
-"""Make one figure again and say whether it is the same: which notebook makes it, what that needs, and the verdict."""
+"""Make one figure again: which notebook makes it, what that needs, the verdict, and both runs in one picture."""
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 
-from labjournal import agreement, changes, project, store
+from labjournal import agreement, changes, pictures, project, store
 
 from . import course, paths
 
@@ -13,7 +14,8 @@ def source(picture: str, profile: str) -> tuple[str, course.Notebook]:
     """(figure name, notebook that makes it) for a path such as images/03_loss.png.
 
     Raises:
-        ValueError: no record of a run in this profile has such a figure; the message lists those there are.
+        ValueError: no record of a run in this profile has such a figure; the message lists those with a name like it,
+            or says which benchmark makes it.
     """
     name = Path(picture).stem
     made = {}
@@ -22,7 +24,10 @@ def source(picture: str, profile: str) -> tuple[str, course.Notebook]:
             made |= dict.fromkeys(record["figures"] if record else (), notebook)
     if name in made:
         return name, made[name]
-    known = ", ".join(sorted(made)) or "none has run yet"
+    for record in reversed(store.all_records(project.committed())):
+        if name in record["figures"] and (how := project.current().measured_by(record["notebook"])):
+            raise ValueError(f"no notebook makes {name!r}, but a benchmark: `{how}` measures it")
+    known = ", ".join(difflib.get_close_matches(name, made) or sorted(made)) or "none has run yet"
     raise ValueError(f"no notebook makes a figure {name!r} in the {profile} profile; there are: {known}")
 
 
@@ -37,32 +42,41 @@ def chain(notebook: course.Notebook) -> list[course.Notebook]:
 
 
 def verdict(name: str, record: dict, reference: dict | None) -> tuple[bool, str]:
-    """(whether it is the same or agrees, what to tell) about figure `name` of a finished run.
+    """(whether it is the same or agrees, a sentence that says so) about figure `name` of a finished run.
 
     Args:
         reference: the reference run as it was before this one.
     """
     if name not in record["figures"]:
-        return False, f"{name}: this run did not make it"
-    here = paths.shown(store.picture(record, name))
+        return False, "this run did not make it"
     if origin := record["figures"][name].get("from"):
         how = project.current().measured_by(store.find(origin)["notebook"])
-        return False, f"{name}: drawn from record {origin}, not measured here; {how} measures it\nnow: {here}"
+        return False, f"not measured here: from record {origin}" + (f", `{how}` measures it" if how else "")
     if reference is None or name not in reference["figures"]:
-        return False, f"{name}: nothing to compare with, no reference run has this figure\nnow: {here}"
-    there = paths.shown(store.picture(reference, name))
-    pictures = f"reference: {there}\nnow:       {here}"
+        return False, "nothing to compare with: no reference run has this figure"
     if record["figures"][name]["kind"] == "timing":
-        return True, f"{name}: shows measured times, which belong to the machine and are not judged\n{pictures}"
-    spread = store.spread(record["notebook"], record["profile"])
-    found = agreement.agree(record, reference, spread)
+        return True, "measured times, which belong to the machine and are not judged"
+    found = agreement.agree(record, reference, store.spread(record["notebook"], record["profile"]))
     row = next(row for row in found["rows"] if row["name"] == name and row["what"] == "figure")
-    said = [f"{name}: {row['verdict']}" + (f", {row['why']}" if row["why"] else "")]
-    if found["why"]:
-        said.append(f"because of {found['why']}")
-    elif row["tolerance"] is not None:
-        said.append(f"farthest value {row['difference']:.2f} sd from the mean of {found['seeds']} seeds, "
-                    f"allowed {row['tolerance']:.2f} sd")  # fmt: skip
-    if row["verdict"] != "identical" and found["since"]:
-        said.append(f"since the reference: {changes.describe(found['since'])}")
-    return row["verdict"] in ("identical", "agrees"), "\n".join([*said, pictures])
+    good, why = row["verdict"] in store.GOOD, found["why"] or row["why"]
+    if row["verdict"] == "identical":
+        return True, "identical: every value is the reference's"
+    if why.startswith("the same to"):
+        return True, why
+    if row["tolerance"] is not None:
+        how, far = "no farther" if good else "farther", row["unit"].partition(", ")[2]
+        seeds = f"from the mean of {found['seeds']} seeds, {row['tolerance']:.2f} allowed"
+        said = f"it lies {how} off than another seed would ({far} {row['difference']:.2f} standard deviations {seeds})"
+        why = f"{said}; {why}" if why else said
+    since = f"\nsince the reference: {changes.describe(found['since'])}" if found["since"] else ""
+    return good, f"{row['verdict']}: {why or 'but for rounding, every value is what it was'}{since}"
+
+
+def both(name: str, record: dict, reference: dict | None, place: Path) -> Path:
+    """Draw figure `name` of the two runs into one picture at `place`; without a reference's, it is this run's."""
+    runs = [run for run in (reference, record) if run and name in run["figures"]]
+    drawn = [store.picture(run, name).read_bytes() for run in runs]
+    if len(runs) == 2:
+        drawn = [pictures.png(pictures.both(*(agreement.arrays(run, name) for run in runs), drawn))]
+    paths.write_atomic(place, drawn[0])
+    return place

@@ -6,6 +6,7 @@
     python -m helpers.run --reproduce images/03_loss.png   make one figure again and say whether it is the same
 
 Executed copies go to artifacts/notebooks/; the committed notebooks are left alone unless --in-place says otherwise.
+--reproduce leaves journal/ and images/ alone, too: it works in artifacts/reproduce/, or where LAB_WORKSPACE= says.
 Exit status: 0 when every chosen notebook ran or was unchanged, 1 when one failed or a figure is not the same, 2 for bad
 usage, 130 after Ctrl-C.
 """
@@ -16,6 +17,7 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -77,16 +79,34 @@ def _chosen(options: argparse.Namespace) -> list[course.Notebook]:
 
 
 def _reproduce(options: argparse.Namespace) -> int:
-    if options.only or options.first or options.in_place:
-        raise ValueError("--reproduce chooses the notebooks itself: leave out --only, --from and --in-place")
-    profile_name = os.environ["PROFILE"]
+    if options.only or options.first:
+        raise ValueError("--reproduce chooses the notebooks itself: leave out --only and --from")
+    profile_name, home = os.environ["PROFILE"], paths.artifacts("reproduce")
     name, notebook = reproduce.source(options.reproduce, profile_name)
-    reference = store.reference(notebook.name, profile_name)
-    if Runner(reproduce.chain(notebook), options, force=(notebook,)).run() != 0:
+    reference, chain = store.reference(notebook.name, profile_name), reproduce.chain(notebook)
+    if not (options.in_place or os.environ.get("LAB_WORKSPACE")):
+        _apart(home, chain[:-1])
+    if Runner(chain, options, force=(notebook,)).run() != 0:
         return 1
-    same, told = reproduce.verdict(name, store.latest(notebook.name, profile_name), reference)
-    print(f"\n{told}")
+    record = store.latest(notebook.name, profile_name)
+    same, told = reproduce.verdict(name, record, reference)
+    print(f"\n{name}: {told}")
+    if name in record["figures"]:
+        print(f"picture: {paths.shown(reproduce.both(name, record, reference, home / f'{name}.png'))}")
     return 0 if same else 1
+
+
+def _apart(home: Path, needed: list[course.Notebook]) -> None:
+    """Go on in the workspace `home`, with what the notebooks in `needed` have made here, where that is up to date."""
+    for notebook in needed:
+        if unchanged(notebook, inputs_hash(notebook, os.environ["PROFILE"])):
+            for name in (*notebook.makes, f"notebooks/{notebook.name}.ipynb", f"notebooks/{notebook.name}.json"):
+                here, there = paths.artifacts(name), home / "artifacts" / name
+                there.parent.mkdir(parents=True, exist_ok=True)
+                if here.is_dir():
+                    shutil.rmtree(there, ignore_errors=True)
+                (shutil.copytree if here.is_dir() else shutil.copy)(here, there)
+    os.environ["LAB_WORKSPACE"] = str(home)
 
 
 class Runner:
@@ -170,12 +190,15 @@ class Runner:
         """Start the execution, show where it is, and wait for it; Ctrl-C interrupts the kernel first."""
         started = time.perf_counter()
         later = [journal.predicted_seconds(n.name, self.profile) for n in self.notebooks[position:]]
+        trained, expected = until_trained(execution.notebook.name, self.profile), predicted
         execution.start()
         try:
             while not execution.done.wait(0.5):
                 self.peak_mb = max(self.peak_mb, tree_memory_mb())
                 elapsed = time.perf_counter() - started
-                left = time_left(elapsed, predicted, later, self._training(execution))
+                if (training := self._training(execution)) is not None:  # it knows better than the prediction
+                    expected = (elapsed + training) / trained
+                left = time_left(elapsed, expected, later, self._slower(predicted, max(elapsed, expected or 0)))
                 self.line.show(
                     f"notebook {position} of {len(self.notebooks)} ({execution.notebook.name}), "
                     f"cell {execution.cell} of {execution.cells}, {elapsed:.0f} s, {left}"
@@ -189,6 +212,11 @@ class Runner:
         seconds = time.perf_counter() - started
         print(f"{execution.notebook.name}: {'failed after' if execution.error else 'ran in'} {seconds:.0f} s")
         return seconds
+
+    def _slower(self, predicted: float | None, seconds: float) -> float:
+        """How many times as long as predicted the notebooks take today, with one that is expected to take `seconds`."""
+        known = [row[1:3] for row in [*self.rows, ("", predicted, seconds)] if row[1] and row[2]]
+        return sum(took for _, took in known) / sum(thought for thought, _ in known) if known else 1.0
 
     def _training(self, execution: Execution) -> float | None:
         """The seconds that the notebook's training says are left, looked at now and then; None outside a training."""
@@ -277,23 +305,32 @@ def _made(name: str) -> str | None:
     return " ".join(paths.read_json(path)["hash"] for path in manifests if path.is_file()) or None
 
 
-def time_left(elapsed: float, predicted: float | None, later: list[float | None], training: float | None = None) -> str:
+def until_trained(notebook: str, profile_name: str) -> float:
+    """The share of a notebook's time that was over when its last training ended, in its latest run; 1 without one."""
+    with contextlib.suppress(ValueError, OSError):  # a damaged run, of which `verify` tells
+        record = journal.latest(notebook, profile_name)
+        events = store.read_events(store.folder_of(record))[0] if record else []
+        if ends := [event["seconds"] for event in events if event["event"] == "train_end"]:
+            return ends[-1] / max(ends[-1], record["seconds"])
+    return 1.0
+
+
+def time_left(elapsed: float, expected: float | None, later: list[float | None], slower: float = 1.0) -> str:
     """Time left in words; nothing is claimed where no earlier run says how long something takes.
 
     Args:
-        elapsed, predicted: seconds of the notebook that is running. One that takes longer than predicted has no end
-            that is known, and says that this machine is slower today: the notebooks after it will be, too.
+        elapsed, expected: seconds of the notebook that is running: so far, and in all, as earlier runs or its training
+            say. One that takes longer has no end that is known.
         later: predicted seconds of the notebooks after it.
-        training: seconds that its training says are left, where it trains.
+        slower: how many times as long as predicted they take today.
     """
-    if predicted is None or None in later:
-        return "time left not known yet" if training is None else f"about {_minutes(training)} left of its training"
-    slower = max(1.0, (elapsed + (training or 0.0)) / predicted)
-    left = max(predicted - elapsed, training or 0.0) + slower * sum(later)
-    if elapsed <= predicted or training is not None:
-        return f"about {_minutes(left)} left"
-    after = f", about {_minutes(left)} after it" if later else ""
-    return f"{elapsed / predicted:.1f} times as long as predicted{after}"
+    if not expected:
+        return "time left not known yet"
+    said = f"about {_minutes(expected - elapsed)} left"
+    if elapsed > expected:
+        said = f"{elapsed / expected:.1f} times as long as expected"
+    after = None if None in later else sum(later)
+    return f"{said}, then about {_minutes(slower * after)} for the notebooks after it" if after else said
 
 
 def _minutes(seconds: float) -> str:

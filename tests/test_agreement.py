@@ -7,7 +7,7 @@ import pytest
 
 from helpers import journal, plots, reproduce, stats
 from helpers.paths import write_json
-from labjournal import JournalError, agreement, changes, comparison, render, store
+from labjournal import JournalError, agreement, changes, comparison, pictures, render, store
 from tests.bench import spread as bench_spread
 
 
@@ -480,7 +480,7 @@ def test_what_an_earlier_run_measured_is_drawn_and_not_judged(workspace, capsys)
     assert row["verdict"] == "not measured here" and measured["run_id"] in row["why"]
     assert "not measured here (from record" in render.results(record, found)
     ok, said = reproduce.verdict("12_speed", record, reference)
-    assert not ok and "not measured here" in said
+    assert not ok and said == f"not measured here: from record {measured['run_id']}"  # no benchmark: no command
 
 
 def test_a_value_that_is_the_same_but_for_rounding_says_so(workspace):
@@ -489,3 +489,39 @@ def test_a_value_that_is_the_same_but_for_rounding_says_so(workspace):
     rows = {row["name"]: row for row in found["rows"]}
     assert found["verdict"] == "agrees"
     assert rows["val_loss"]["why"] == "the same to 1e-13" and rows["val_loss"]["verdict"] == "agrees"
+    assert reproduce.verdict("03_curve", record, reference) == (True, "identical: every value is the reference's")
+
+
+def test_a_figure_made_again_is_told_by_what_seeds_do(workspace):
+    reference = run()
+    write_json(workspace / "journal" / "spread" / "03_gpt-smoke.json", spread(reference, LOSSES))
+    good, said = reproduce.verdict("03_curve", run(curve=(3.05, 2.04)), reference)
+    assert good and said.startswith("agrees: it lies no farther off than another seed would (")
+    good, said = reproduce.verdict("03_curve", run(curve=(3.0, 9.0)), reference)
+    assert not good and said.startswith("differs: it lies farther off than another seed would (farthest value ")
+    assert "standard deviations from the mean of 5 seeds" in said
+
+
+def test_two_runs_in_one_picture_have_a_panel_for_each_curve():
+    """Lines over what rises in whole numbers; texts, single numbers and short rows are none."""
+    steps, long = [1, 2, 3, 4, 5, 6], [0.5] * 30
+    data = {"step": steps, "again": steps, "nested": {"loss": [6.0, 5, 4, 3, 2, 1]}, "pair": [steps, steps]}
+    data |= {
+        "long": long,
+        "kind": ["a"] * 6,
+        "level": 2.0,
+        "short": [3.0, 2.0],
+        "rows": [{"x": 1}],
+        "odd": [[1], [2, 3]],
+    }
+    found = pictures.curves(data)
+    assert {name: label for name, (label, *_) in found.items()} == {
+        "nested, loss": "step", "pair": "", "long": "place in the row"
+    }  # fmt: skip
+    assert list(found["nested, loss"][1]) == steps and len(found["long"][1]) == 30
+    other = {"step": [*steps[:-1], 9], "nested": {"loss": [7.0, 5, 4, 3, 2, 1]}}
+    drawn = pictures.both({"step": steps, "nested": data["nested"]}, other, [])
+    (panel,) = drawn.axes
+    assert [line.get_label() for line in panel.lines] == ["reference", "now"]
+    assert [line.get_ydata()[0] for line in panel.lines] == [6.0, 7.0]
+    assert [line.get_xdata()[-1] for line in panel.lines] == [6, 9]

@@ -154,7 +154,7 @@ def test_the_same_notebook_again_is_identical(after_course, reference):
     assert "02_tokenizer: unchanged" in told and "03_loss: identical" in told
     record = store.latest("03_gpt", "smoke")
     assert record["run_id"] != reference["run_id"]
-    assert f"journal/figures/{record['figures']['03_loss']['png']}.png" in told
+    assert f"picture: {after_course / 'artifacts' / 'reproduce' / '03_loss.png'}" in told
     assert record["agreement"]["verdict"] == "identical"
     assert (after_course / "images" / "03_loss.png").read_bytes() == store.picture(reference, "03_loss").read_bytes()
     assert f"identical to {reference['run_id'][-4:]} in all" in render.line(record)

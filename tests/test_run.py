@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
+import PIL.Image
 import pytest
 
-from helpers import course, execution, reproduce, run
+from helpers import course, execution, paths, reproduce, run
 from helpers.paths import ROOT
-from labjournal import store
+from labjournal import project, store
 
 
 @dataclass(frozen=True)
@@ -224,6 +225,8 @@ def test_ctrl_c_interrupts_the_run_and_leaves_nothing_half_written(workspace):
         (["--profile", "huge"], "laptop"),
         (["--only", "01", "--from", "02"], "exclude"),
         (["--reproduce", "images/nothing.png", "--profile", "laptop"], "there are: 00_machine"),
+        (["--reproduce", "images/03_los.png", "--profile", "laptop"], "in the laptop profile; there are: 03_loss"),
+        (["--reproduce", "images/bench_race_limit.png", "--profile", "laptop"], "`make bench ARGS=race` measures it"),
         (["--reproduce", "images/03_loss.png", "--only", "03"], "leave out --only"),
     ],
 )
@@ -248,40 +251,120 @@ run.finish(verdict="done")
 """
 
 
-def test_a_figure_that_is_not_the_same_is_told_with_both_pictures(workspace, capsys, monkeypatch):
-    made = notebook(workspace, FIGURE % 2)
-    assert execute(made, in_place=True) == 0
-    reference = store.latest("03_gpt", "smoke")["run_id"]
+def only_03(monkeypatch, made):
+    """The course has notebook `made`, and needs nothing else for it."""
     real = course.notebook
     monkeypatch.setattr(course, "notebook", lambda name: made if name.startswith("03") else real(name))
     monkeypatch.setattr(course, "NOTEBOOKS", (made, course.notebook("04")))
+
+
+def test_a_figure_made_again_is_told_in_a_sentence_and_shown_with_the_reference(workspace, capsys, monkeypatch):
+    made = notebook(workspace, FIGURE % 2)
+    assert execute(made, in_place=True) == 0
+    only_03(monkeypatch, made)
+    reproduced = ["--reproduce", "images/03_x.png"]
+    shown = workspace / "artifacts" / "reproduce" / "03_x.png"
+    for value, status, said in [
+        ("2", 0, "03_x: identical: every value is the reference's"),
+        ("2 * (1 + 4e-13)", 0, "03_x: the same to 4e-13"),
+        ("3", 1, "03_x: cannot compare: its spread over seeds was not measured"),
+    ]:
+        notebook(workspace, FIGURE % value)
+        assert run.main(reproduced) == status
+        assert f"{said}\n" in (told := capsys.readouterr().out) and f"picture: {shown}" in told
+    width, height = PIL.Image.open(shown).size
+    assert width > 3 * height, "a short row is no curve: the two pictures stand side by side"
+
+
+def test_reproducing_leaves_the_checkout_alone_and_takes_what_is_made(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("LAB_WORKSPACE", "")
+    monkeypatch.setenv("PROFILE", "smoke")
+    monkeypatch.setattr(paths, "ROOT", tmp_path)  # the checkout: LAB_WORKSPACE is not set
+    monkeypatch.setattr(project.current(), "root", tmp_path)
+    first = notebook(tmp_path, "1", name="01_mrclean", makes=("corpus",))
+    made = notebook(tmp_path, FIGURE % 2, needs=("01_mrclean",))
+    (tmp_path / "artifacts" / "corpus").mkdir(parents=True)
+    (tmp_path / "artifacts" / "corpus" / "manifest.json").write_text('{"hash": "one"}', "utf-8")
+    monkeypatch.setattr(course, "notebook", lambda name: first if name.startswith("01") else made)
+    monkeypatch.setattr(course, "NOTEBOOKS", (first, made))
+    assert execute(first) == execute(made, in_place=True) == 0
+
+    def everything():
+        folders = ("journal", "images", "artifacts/corpus", "artifacts/notebooks")
+        files = [path for name in folders for path in (tmp_path / name).rglob("*") if path.is_file()]
+        return {path: path.read_bytes() for path in [*files, *tmp_path.glob("*.ipynb")]}
+
+    before = everything()
+    capsys.readouterr()
     assert run.main(["--reproduce", "images/03_x.png"]) == 0
-    assert "03_x: identical" in capsys.readouterr().out
-    notebook(workspace, FIGURE % 3)
-    assert run.main(["--reproduce", "images/03_x.png"]) == 1
     told = capsys.readouterr().out
-    assert "03_x: cannot compare, its spread over seeds was not measured" in told
-    for record in (store.find(reference), store.latest("03_gpt", "smoke")):
-        assert f"journal/figures/{record['figures']['03_x']['png']}.png" in told
+    assert "01_mrclean: unchanged" in told and "03_x: identical: every value is" in told
+    assert everything() == before
+    home = tmp_path / "artifacts" / "reproduce"
+    assert (home / "03_x.png").is_file() and (home / "images" / "03_x.png").is_file()
+    assert len(list((home / "journal" / "runs").iterdir())) == 1
 
 
 def test_time_left_is_told_only_when_known():
-    assert run.time_left(10, None, [60]) == "time left not known yet"
-    assert run.time_left(10, 60, [None]) == "time left not known yet"
-    assert run.time_left(10, 60, [100]) == "about 2.5 min left"
-    assert run.time_left(10, None, [60], training=30) == "about 30 s left of its training"
+    assert run.time_left(10, None, [60]) == run.time_left(10, 0.0, [60]) == "time left not known yet"
+    assert run.time_left(10, 60, [None]) == "about 50 s left"
+    assert run.time_left(10, 60, [100]) == "about 50 s left, then about 1.7 min for the notebooks after it"
+    assert run.time_left(10, 60, []) == "about 50 s left"
 
 
-def test_time_left_goes_on_when_a_notebook_takes_longer_than_predicted():
+def test_time_left_goes_on_when_a_notebook_takes_longer_than_expected():
     """It stood still at the sum of the later ones; now they are expected to be as slow."""
-    told = [run.time_left(elapsed, 60, [100]) for elapsed in (59, 61, 90, 120)]
-    assert told == ["about 1.7 min left", "1.0 times as long as predicted, about 1.7 min after it",
-                    "1.5 times as long as predicted, about 2.5 min after it",
-                    "2.0 times as long as predicted, about 3.3 min after it"]  # fmt: skip
-    assert run.time_left(70, 60, []) == "1.2 times as long as predicted"
-    # A training knows better than the prediction.
-    assert run.time_left(90, 60, [100], training=30) == "about 3.8 min left"
-    assert run.time_left(30, 60, [], training=90) == "about 1.5 min left"
+    assert run.time_left(90, 60, [100], 1.5) == (
+        "1.5 times as long as expected, then about 2.5 min for the notebooks after it"
+    )
+    assert run.time_left(70, 60, []) == "1.2 times as long as expected"
+
+
+def test_later_notebooks_are_as_slow_as_all_so_far(workspace):
+    """Not as the running one alone: load in its first minute would be carried over to an hour."""
+    made = run.Runner([], argparse.Namespace(force=False))
+    assert made._slower(None, 60) == 1.0
+    assert made._slower(100, 300) == 3.0
+    made.rows = [("00", 300, 300, "ran"), ("01", 50, None, "unchanged, skipped"), ("02", None, 20, "ran")]
+    assert made._slower(100, 300) == 1.5
+
+
+TRAINS = """
+import time
+from helpers import journal
+run = journal.start("03_gpt", seed=1)
+with run.watch(40, unit="nats") as watch:
+    for step in range(1, 41):
+        time.sleep(%s)
+        watch.step(step, 1.0)
+time.sleep(%s)
+run.finish(verdict="done")
+"""
+
+
+def test_time_left_is_what_the_training_says_and_what_came_after_it_last_time(workspace, monkeypatch):
+    """At twice the pace of the run before, twice of what is left after the training is still to come."""
+    assert execute(notebook(workspace, TRAINS % (0.025, 1.0))) == 0
+    share = run.until_trained("03_gpt", "smoke")
+    assert 0.3 < share < 0.8
+    assert run.until_trained("04_learning_curves", "smoke") == 1.0
+    told = []
+    monkeypatch.setattr(run, "LOOK", 0.0)
+    monkeypatch.setattr(run.Runner, "_training", lambda self, execution: 30.0)
+    monkeypatch.setattr(run, "time_left", lambda elapsed, expected, *_: told.append((elapsed, expected)) or "")
+    assert execute(notebook(workspace, TRAINS % (0.05, 0.0))) == 0
+    assert told and all(expected == pytest.approx((elapsed + 30) / share) for elapsed, expected in told)
+
+
+def test_a_workspace_is_the_same_folder_for_runner_and_kernel(tmp_path, monkeypatch):
+    """The kernel stands in notebooks/, where LAB_WORKSPACE=some/folder would be another one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LAB_WORKSPACE", "try")
+    monkeypatch.setenv("PROFILE", "smoke")
+    (tmp_path / "notebooks").mkdir()
+    cell = "from helpers import journal\njournal.start('03_gpt').finish(verdict='done')"
+    assert execute(notebook(tmp_path / "notebooks", cell)) == 0
+    assert store.latest("03_gpt", "smoke") and not (tmp_path / "notebooks" / "try").exists()
 
 
 def test_executed_notebooks_name_no_folder_of_this_machine(workspace):

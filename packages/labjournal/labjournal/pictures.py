@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import itertools
 
 WIDTH = 8.0  # inches; with DPI it fixes the pixel width
 DPI = 120
 UNSEEN = 10  # of 255
+LINE = 6  # values that make a line over a rising row as long …
+LONG = 24  # … or over their place in the row
 
 # Okabe and Ito's palette: told apart with any colour vision.
 COLORS = {
@@ -73,3 +76,57 @@ def png(fig, small: bool = True) -> bytes:
     buffer = io.BytesIO()
     (few if farthest <= UNSEEN else drawn).save(buffer, format="png", optimize=True)
     return buffer.getvalue()
+
+
+def curves(data: dict, axes: dict | None = None) -> dict[str, tuple]:
+    """name -> (label of x, x, y) of the lines among a figure's arrays; texts, single numbers and short rows are none.
+
+    The first rising row of whole numbers of a length is x for those after it; an array of two rows has its own x.
+    """
+    import numpy as np
+
+    axes, found = {} if axes is None else axes, {}
+    for name, value in data.items():
+        if isinstance(value, dict):
+            found |= {f"{name}, {inner}": line for inner, line in curves(value, axes).items()}
+            continue
+        try:
+            row = np.array(value, dtype=float)
+        except (TypeError, ValueError):
+            continue  # texts
+        n = row.shape[-1] if row.ndim else 0
+        if n >= LINE and row.ndim == 2 and len(row) == 2:
+            found[name] = ("", *row)
+        elif n >= LINE and row.ndim == 1 and (np.diff(row) > 0).all() and (row % 1 == 0).all() and n not in axes:
+            axes[n] = (name, row)
+        elif row.ndim == 1 and n >= (LINE if n in axes else LONG) and (n not in axes or (row != axes[n][1]).any()):
+            found[name] = (*axes.get(n, ("place in the row", range(n))), row)
+    return found
+
+
+def both(old: dict, new: dict, drawn: list[bytes]):
+    """A figure of two runs in one: a panel with both for each curve of their arrays, else their two PNGs in `drawn`."""
+    lines = [curves(old), curves(new)]
+    ways = [("reference", COLORS["sky"], 4.0), ("now", COLORS["orange"], 1.2)]
+    if names := list({**lines[0], **lines[1]}):
+        rows = -(-len(names) // 2)
+        fig, axes = figure(rows, min(2, len(names)), 0.4 + 2.4 * rows, squeeze=False)
+        for ax, name in itertools.zip_longest(axes.flat, names):
+            for (label, color, width), known in zip(ways, lines, strict=True):
+                if name in known:
+                    x_label, x, y = known[name]
+                    ax.plot(x, y, color=color, linewidth=width, label=label)
+                    ax.set(title=name, xlabel=x_label)
+            ax.set_visible(name is not None)
+        axes.flat[0].legend()
+        return fig
+    import matplotlib.image
+
+    images = [matplotlib.image.imread(io.BytesIO(png)) for png in drawn]
+    fig, axes = figure(1, 2)
+    fig.set_size_inches(2 * WIDTH, 0.4 + max(WIDTH * image.shape[0] / image.shape[1] for image in images))
+    for ax, (title, *_), image in zip(axes, ways, images, strict=True):
+        ax.imshow(image)
+        ax.set_title(title)
+        ax.axis("off")
+    return fig
