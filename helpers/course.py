@@ -37,6 +37,7 @@ NOTEBOOKS = (
         "Start here",
         "What can this machine do, and how long will each notebook take on it?",
         makes=("hardware.json",),
+        sources=("shakespeare",),
         came_out="{gflops_float32:,.0f} GFLOP/s in float32 on the machine of this record, {gflops_bfloat16:,.0f} in "
         "bfloat16.",
         headline=("gflops_float32", "gflops_bfloat16"),

@@ -15,6 +15,20 @@ from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True)
+class First:
+    """00: the small model that writes before anything is explained, and how it is trained."""
+
+    n_layer: int = 4
+    n_head: int = 2
+    n_embd: int = 128
+    block_size: int = 64
+    batch_size: int = 24
+    max_iters: int = 1000
+    eval_interval: int = 125
+    eval_batches: int = 32
+
+
+@dataclass(frozen=True)
 class Clean:
     """01: which raw material is read. Whole works and whole packages, because duplicates are neighbours."""
 
@@ -125,6 +139,7 @@ class Race:
 @dataclass(frozen=True)
 class Profile:
     name: str
+    first: First = First()
     clean: Clean = Clean()
     tokenize: Tokenize = Tokenize()
     gpt: Gpt = Gpt()
@@ -140,6 +155,7 @@ class Profile:
 PROFILES = {
     "smoke": Profile(
         name="smoke",
+        first=First(n_layer=2, n_embd=64, batch_size=8, max_iters=60, eval_interval=20, eval_batches=8),
         clean=Clean(
             books=("allegro", "comus", "hamlet", "lallegro", "loves", "macbeth", "metadata", "paradise", "passionate"),
             wiki_pages=80,
