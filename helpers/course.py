@@ -95,14 +95,15 @@ NOTEBOOKS = (
         "05_finetune_classifier",
         "Fine-tune a classifier",
         "Does a pretrained encoder beat the simple baseline, and what does that cost?",
-        needs=("00_start_here", "04_learning_curves"),
+        needs=("00_start_here", "02_tokenizer", "03_gpt", "04_learning_curves"),
         makes=("checkpoints/05_classifier",),
         sources=("vader", "minilm"),
         bound="matmul",
+        data=("tokenizer", "vader", "minilm"),  # 03's weights are chance: they follow from these and its seed
         came_out="The fine-tuned encoder is right on {test_accuracy:.1%}, {gain_over_baseline:.1%} of all snippets "
         "more than the baseline.",
-        headline=("test_accuracy", "gain_over_baseline"),
-        figures=("05_loss", "05_comparison"),
+        headline=("test_accuracy", "gain_over_baseline", "test_accuracy_gpt"),
+        figures=("05_loss", "05_comparison", "05_gpt"),
     ),
     Notebook(
         "09_pictures_and_sound",

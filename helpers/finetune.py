@@ -88,6 +88,18 @@ def loss(outputs, labels: torch.Tensor, num_items_in_batch=None) -> torch.Tensor
     return torch.nn.functional.cross_entropy(outputs.logits.float(), labels[:, 0].long())
 
 
+def step(model, optimizer, batch, labels: torch.Tensor, hardware: Hardware) -> tuple[float, float]:
+    """One training step, plainly: (loss in nats, gradient norm before it is clipped at 1), of the labels (items,)."""
+    with autocast(hardware):
+        logits = model(**batch).logits  # (items, 2)
+    found = torch.nn.functional.cross_entropy(logits.float(), labels)
+    found.backward()
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+    return found.item(), norm.item()
+
+
 def compute_metrics(prediction: transformers.EvalPrediction) -> dict[str, float]:
     """For the Trainer: :func:`judge` on its logits and two-column labels."""
     labels, soft = prediction.label_ids[:, 0], prediction.label_ids[:, 1]
@@ -110,7 +122,7 @@ class Recorder(transformers.TrainerCallback):
         epochs: "epoch", "train_accuracy", "val_accuracy", "val_cross_entropy" … -> list, one value an evaluation,
             the first before training (epoch 0).
         weights: "start", "best" (lowest val_cross_entropy) and "last" -> state dict on the CPU.
-        best_epoch: the epoch of "best".
+        best_epoch, best_step: the epoch, which need not be whole, and the step of "best".
     """
 
     def __init__(self, run, watch, last_good: Path):
@@ -120,7 +132,7 @@ class Recorder(transformers.TrainerCallback):
         self.steps: dict[str, list] = {}
         self.epochs: dict[str, list] = {}
         self.weights: dict[str, dict] = {}
-        self.best_epoch = 0
+        self.best_epoch, self.best_step = 0.0, 0
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.watch.mark()
@@ -149,7 +161,7 @@ class Recorder(transformers.TrainerCallback):
         )
 
     def on_evaluate(self, args, state, control, metrics=None, model=None, **kwargs):
-        epoch = round(state.epoch or 0)
+        epoch = round(state.epoch or 0, 2)
         part = next(iter(metrics)).split("_")[1]  # "eval_val_loss" -> "val"
         wanted = {
             f"{part}_{name}": metrics[f"eval_{part}_{name}"]
@@ -164,15 +176,15 @@ class Recorder(transformers.TrainerCallback):
             self.watch.evaluation(
                 state.global_step, val_cross_entropy=wanted["val_cross_entropy"], val_accuracy=wanted["val_accuracy"]
             )
-            self._keep(model, epoch)
+            self._keep(model, epoch, state.global_step)
             self.watch.mark()
 
-    def _keep(self, model, epoch: int) -> None:
+    def _keep(self, model, epoch: float, step: int) -> None:
         now = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
         self.weights.setdefault("start", now)
         self.weights["last"] = now
         if self.epochs["val_cross_entropy"][-1] == min(self.epochs["val_cross_entropy"]):
-            self.weights["best"], self.best_epoch = now, epoch
+            self.weights["best"], self.best_epoch, self.best_step = now, epoch, step
 
 
 def trainer(
@@ -184,12 +196,15 @@ def trainer(
     hardware: Hardware,
     seed: int,
     callbacks=(),
+    per_epoch: int = 1,
 ) -> transformers.Trainer:
-    """A Trainer that logs every step, evaluates before training and after each epoch, and prints and writes nothing.
+    """A Trainer that logs every step, evaluates before training, on the way and at the end, and prints nothing.
 
     Args:
         evaluation: name -> data set; metrics come as "eval_<name>_accuracy" …
+        per_epoch: evaluations in an epoch, evenly spaced but for the last one, which waits for the last step.
     """
+    steps = settings.epochs * -(-len(train) // settings.batch_size)
     arguments = transformers.TrainingArguments(
         output_dir=str(artifacts("tensorboard")),  # asked for, not used: no checkpoints
         num_train_epochs=settings.epochs,
@@ -203,7 +218,8 @@ def trainer(
         train_sampling_strategy="group_by_length",  # little padding
         use_cpu=hardware.device == "cpu",
         bf16=hardware.dtype == "bfloat16",
-        eval_strategy="epoch",
+        eval_strategy="steps",  # and after the last one, whatever its number
+        eval_steps=-(-steps // (settings.epochs * per_epoch)),
         eval_on_start=True,
         save_strategy="no",
         logging_strategy="steps",

@@ -90,6 +90,7 @@ class Finetune:
 
     encoder: str = "minilm"  # a pinned source, a folder, or a name on the model hub
     epochs: int = 2
+    evals_per_epoch: int = 4
     learning_rate: float = 1e-4
     batch_size: int = 32
     max_length: int = 128
