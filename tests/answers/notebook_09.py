@@ -3,8 +3,10 @@
 WRONG = {
     "09.1": [
         (  # the mean of no vectors
-            "    ids = media.nearest(vectors, codebook)\n"
-            "    return np.stack([vectors[ids == c].mean(axis=0) for c in range(len(codebook))])",
+            "    ids, sums = media.nearest(vectors, codebook), np.zeros_like(codebook)\n"
+            "    np.add.at(sums, ids, vectors)\n"
+            "    with np.errstate(invalid='ignore'):\n"
+            "        return sums / np.bincount(ids, minlength=len(codebook))[:, None]",
             "holds 3 values that are no finite numbers",
         ),
         (  # sums over counts of at least one: a code that nobody chooses falls to zero
@@ -22,7 +24,7 @@ WRONG = {
     "09.2": [
         (  # bytes that wrap around
             "    return 10 * np.log10(255**2 / np.mean((image - again) ** 2))",
-            "is too large, by up to a half",
+            "is too large, by more than half",
         ),
         (  # twenty is for amplitudes, ten for their squares
             "    error = np.mean((image.astype(float) - again) ** 2)\n    return 20 * np.log10(255**2 / error)",
@@ -62,13 +64,7 @@ WRONG = {
             "    return np.sign(bent) * (256 ** np.abs(bent) - 1) / 255",
             "is too small, a little",
         ),
-        (  # the sign forgotten on the way there
-            "    bent = np.log(1 + 255 * samples) / np.log(256)\n"
-            "    bent = ((bent + 1) / 2 * 255).round() / 255 * 2 - 1\n"
-            "    return np.sign(bent) * (256 ** np.abs(bent) - 1) / 255",
-            "values that are no finite numbers",
-        ),
-        (  # and on the way back
+        (  # the sign forgotten on the way back
             "    bent = np.sign(samples) * np.log1p(255 * np.abs(samples)) / np.log(256)\n"
             "    bent = ((bent + 1) / 2 * 255).round() / 255 * 2 - 1\n"
             "    return (256**bent - 1) / 255",
