@@ -137,8 +137,8 @@ NOTEBOOKS = (
         needs=("00_start_here", "01_mrclean", "02_tokenizer"),
         bound="matmul",
         data=("tokenizer",),
-        came_out="Planned and measured: {planned_seconds:.0f} and {train_seconds:.0f} seconds of steps, "
-        "{planned_memory:.0f} and {peak_memory:.0f} MB at the peak.",
+        came_out="Planned and measured: {predicted.train_seconds:.0f} and {train_seconds:.0f} seconds of steps, "
+        "{predicted.peak_memory:.0f} and {peak_memory:.0f} MB at the peak.",
         headline=("train_seconds", "peak_memory"),
         figures=("13_plan", "13_fits"),
     ),
