@@ -12,6 +12,7 @@ from . import course
 from .paths import ROOT, write_atomic
 
 PROFILE = "laptop"
+SPOKEN = "What the fast model writes after HAMLET: "  # the beginning of its note in notebook 03
 # A measured number typed by hand. Round percentages are allowed: "95 % interval" names a method.
 RESULT_NUMBER = re.compile(
     r"\d+\.\d+\s?%|\d+(\.\d+)?\s?(nats|bits per byte|bits/byte|bytes per token|MB\b|seconds\b|minutes\b)"
@@ -62,7 +63,14 @@ def cleaned() -> str:
     return table(rows, ["the books of notebook 01", "documents", "size"])
 
 
-BLOCKS = {"headline": headline, "cleaned": cleaned}
+def spoken() -> str:
+    """The first lines that the fast model of notebook 03 wrote, in its reference run."""
+    record = store.reference("03_gpt", PROFILE)
+    written = next((note for note in record["notes"] if note.startswith(SPOKEN)), SPOKEN)
+    return "```\n" + "\n".join(written.removeprefix(SPOKEN).split(" / ")[:6]) + "\n```\n"
+
+
+BLOCKS = {"headline": headline, "cleaned": cleaned, "spoken": spoken}
 
 
 def current() -> dict[str, str]:
