@@ -16,6 +16,8 @@ import numpy as np
 from labjournal.markdown import escape
 from labjournal.say import show_markdown
 
+OPEN = ("is open: fill in the cell above, run it, then run this one again.", "gives nothing back yet.")
+
 
 def check(
     name: str, mine, like, on: list[tuple] | None = None, *, hint: str = "", tolerance: float = 1e-6,
@@ -31,13 +33,14 @@ def check(
         seconds: what all calls of `mine` together may take.
     """
     passed, text = judge(mine, like, on, tolerance, seconds)
-    show_markdown(f"{'✓' if passed else '✗'} **{name}** {text}{f' *{hint}*' if hint and not passed else ''}")
+    hinted = hint and not passed and text not in OPEN  # who has not tried yet gets none
+    show_markdown(f"{'✓' if passed else '✗'} **{name}** {text}{f' *{hint}*' if hinted else ''}")
 
 
 def judge(mine, like, on=None, tolerance: float = 1e-6, seconds: float | None = None) -> tuple[bool, str]:
     """Whether an answer is right, and what to say of it."""
     if mine is ... or mine is None:
-        return False, "is open: fill in the cell above, run it, then run this one again."
+        return False, OPEN[0]
     if on is None:
         return _compared(mine, like, tolerance)
     if not callable(mine):
@@ -53,7 +56,7 @@ def judge(mine, like, on=None, tolerance: float = 1e-6, seconds: float | None = 
             return False, f"stops {called} with {type(error).__name__}: {escape(error)}."
         took += time.perf_counter() - began
         if found is ... or found is None:
-            return False, "gives nothing back yet."
+            return False, OPEN[1]
         passed, said = _compared(found, like(*copy.deepcopy(arguments)), tolerance)
         if not passed:
             return False, f"{said.rstrip('.')} {called}."
@@ -74,6 +77,8 @@ def _compared(mine, wanted, tolerance: float) -> tuple[bool, str]:
         return False, f"has shape {found.shape}, and {numbers.shape} is wanted."
     if np.array_equal(found, numbers):
         return True, "exact."
+    if not np.isfinite(numbers).all():
+        return False, "differs where no finite number is wanted."
     if not np.isfinite(found).all():
         return False, f"holds {np.count_nonzero(~np.isfinite(found))} values that are no finite numbers."
     apart, size = found - numbers, float(np.abs(numbers).max()) or 1.0
@@ -93,7 +98,8 @@ def _same(mine, wanted) -> tuple[bool, str]:
         return False, f"is a {type(mine).__name__}, and a {type(wanted).__name__} is wanted."
     if isinstance(wanted, (list, tuple, str)):
         if len(mine) != len(wanted):
-            return False, f"has {len(mine)} items, which is too {'many' if len(mine) > len(wanted) else 'few'}."
+            items = "characters" if isinstance(mine, str) else "items"
+            return False, f"has {len(mine)} {items}, which is too {'many' if len(mine) > len(wanted) else 'few'}."
         place = next(i for i, (a, b) in enumerate(zip(mine, wanted, strict=True)) if a != b)
         return False, f"first goes wrong at place {place}, where it has {_short(mine[place])}."
     return False, f"is {_short(mine)}, which it should not be."

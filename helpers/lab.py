@@ -66,6 +66,9 @@ def learners(node, before=None):
             cell.outputs, cell.execution_count = [], None
         else:
             cell.source = ANSWER.sub("", cell.source)
+            if not cell.source.strip():  # it was an answer and nothing else
+                cells += own.get(cell.id, [])
+                continue
         cell.metadata[GIVEN] = cell.source
         mine = known.get(cell.id)
         cells += [cell if mine is None else _kept(cell, mine), *own.get(cell.id, [])]

@@ -23,8 +23,8 @@ class First:
     n_embd: int = 128
     block_size: int = 64
     batch_size: int = 24
-    max_iters: int = 1000
-    eval_interval: int = 125
+    max_iters: int = 1024
+    eval_interval: int = 1024  # of the recipe; the notebook tests at steps of its own
     eval_batches: int = 32
 
 
@@ -156,7 +156,7 @@ class Profile:
 PROFILES = {
     "smoke": Profile(
         name="smoke",
-        first=First(n_layer=2, n_embd=64, batch_size=8, max_iters=60, eval_interval=20, eval_batches=8),
+        first=First(n_layer=2, n_embd=64, batch_size=8, max_iters=64, eval_interval=64, eval_batches=8),
         clean=Clean(
             books=("allegro", "comus", "hamlet", "lallegro", "loves", "macbeth", "metadata", "paradise", "passionate"),
             wiki_pages=80,

@@ -68,7 +68,7 @@ WRONG = {
     threes = r"[0-9]{1,3}(?=(?:[0-9]{3})*(?![0-9]))"
     return re.findall(rf" ?[^\W\d_]+|{threes}|.", text)
 """,
-            "items, which is too few",
+            "which is too few",
         ),
     ],
     "02.4": [

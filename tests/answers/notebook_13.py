@@ -33,9 +33,9 @@ WRONG = {
         # The peak taken for a part.
         (
             '    sizes = budget.memory(shape, sequences, "bfloat16")\n    return max(sizes, key=sizes.get)',
-            "items, which is too",
+            "which is too",
         ),
         # Always the one that is told of most.
-        ('    return "weights"', "items, which is too few"),
+        ('    return "weights"', "which is too few"),
     ],
 }
