@@ -96,6 +96,8 @@ def _same(mine, wanted) -> tuple[bool, str]:
         return True, "exact."
     if type(mine) is not type(wanted):
         return False, f"is a {type(mine).__name__}, and a {type(wanted).__name__} is wanted."
+    if isinstance(wanted, str) and len(wanted) > 3 and wanted.isidentifier():  # a name: its letters say nothing
+        return False, f"is {_short(mine)}, which it should not be."
     if isinstance(wanted, (list, tuple, str)):
         if len(mine) != len(wanted):
             items = "characters" if isinstance(mine, str) else "items"

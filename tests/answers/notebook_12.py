@@ -44,8 +44,10 @@ WRONG = {
             "    return next(c for c, loss in zip(characters, losses) if loss <= target)",
             "is too large",
         ),
-        (  # right only where losses never rise
-            "    return np.interp(-target, -np.array(losses), characters)",
+        (  # the last crossing, not the first
+            "    last = max(i for i, loss in enumerate(losses) if loss > target)\n"
+            "    share = (losses[last] - target) / (losses[last] - losses[last + 1])\n"
+            "    return characters[last] + share * (characters[last + 1] - characters[last])",
             "is too large",
         ),
     ],

@@ -33,9 +33,9 @@ WRONG = {
         # The peak taken for a part.
         (
             '    sizes = budget.memory(shape, sequences, "bfloat16")\n    return max(sizes, key=sizes.get)',
-            "which is too",
+            "which it should not be",
         ),
         # Always the one that is told of most.
-        ('    return "weights"', "which is too few"),
+        ('    return "weights"', "which it should not be"),
     ],
 }
