@@ -101,6 +101,18 @@ def test_it_finds(workspace, name):
     assert any(told in problem for problem in found), found
 
 
+def test_a_figure_that_the_reference_no_longer_draws_leaves_images(workspace):
+    run()
+    made = journal.start("03_gpt")
+    made.log(loss=1.0, unit="nats/token")
+    made.finish(verdict="It ends at {loss}.", decision="Keep.")
+    store.set_reference("03_gpt", "smoke", made.record["run_id"])
+    (found,) = verify.problems()
+    assert "images/03_x.png is drawn by no current run" in found
+    (workspace / "images" / "03_x.png").unlink()
+    assert verify.problems() == []
+
+
 def test_mending_appends_what_is_missing_and_touches_nothing_else(workspace):
     first, second = run(), run(1.0)
     path = workspace / "journal" / "journal.md"

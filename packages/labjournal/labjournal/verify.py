@@ -162,8 +162,15 @@ def _figures(records: dict[str, dict], names: set[str]) -> list[str]:
 def _images(records: dict[str, dict]) -> list[str]:
     """images/ holds each figure of the latest run that made it, and nothing else."""
     latest = {f"{name}.png": (record, name) for _, record in sorted(records.items()) for name in record["figures"]}
+    for name, (record, figure) in list(latest.items()):  # what a newer reference no longer draws has left images/
+        now = records.get(store.references().get(f"{record['notebook']}/{record['profile']}"), record)
+        if now["run_id"] > record["run_id"] and figure not in now["figures"]:
+            del latest[name]
     images = {path.name: path for path in images_dir().glob("*")}
-    found = [f"images/{name} is in no record: nobody refers to it; delete it" for name in images.keys() - latest.keys()]
+    found = [
+        f"images/{name} is drawn by no current run: nobody refers to it; delete it"
+        for name in images.keys() - latest.keys()
+    ]
     for name, (record, figure) in latest.items():
         own, run_id = store.picture(record, figure), record["run_id"]
         if name not in images:
