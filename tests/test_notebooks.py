@@ -18,6 +18,7 @@ import pytest
 from helpers import course, paths, readme, run
 from helpers.paths import ROOT
 from labjournal import render, store, verify
+from tests import answers
 from tests.running import run_notebooks
 
 COMMITTED = [n.name for n in course.NOTEBOOKS]
@@ -127,7 +128,8 @@ def test_every_notebook_runs_in_the_smoke_profile(course_run):
             assert (workspace / "images" / f"{figure}.png").is_file()
     for name in COMMITTED:
         node = nbformat.read(workspace / "artifacts" / "notebooks" / f"{name}.ipynb", as_version=4)
-        assert not [o for c in node.cells if c.cell_type == "code" for o in c.outputs if o.get("name") == "stderr"]
+        ours = [c for c in node.cells if c.cell_type == "code" and answers.PLANTED not in c.metadata]
+        assert not [o for c in ours for o in c.outputs if o.get("name") == "stderr"]
 
 
 # -- notebook 03, run again: what the journal makes of it --------------------------------------------------------------
@@ -163,8 +165,8 @@ def test_the_same_notebook_again_is_identical(after_course, reference):
 def test_another_seed_agrees(after_course, reference):
     # A seed that is not among those of the spread. Seed 99 would not do: of thirteen that were tried it is the one that
     # leaves the plateau at the unigram within these 60 steps, and it is told to differ.
-    record = again(after_course, SEED="4")
-    assert record["seed"] == 4 and 4 not in store.spread("03_gpt", "smoke")["seeds"]
+    record = again(after_course, SEED="5")
+    assert record["seed"] == 5 and 5 not in store.spread("03_gpt", "smoke")["seeds"]
     assert record["metrics"]["val_loss"]["final"] != reference["metrics"]["val_loss"]["final"]
     assert record["agreement"]["verdict"] == "agrees", render.results(record)
     assert record["agreement"]["seeds"] == len(store.spread("03_gpt", "smoke")["seeds"]) >= 5

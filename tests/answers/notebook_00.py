@@ -54,7 +54,7 @@ WRONG = {
             "        if text[:end] in source:\n"
             "            longest = text[:end]\n"
             "    return longest",
-            "which is too few",
+            "which it should not be",
         ),
         # The last letter is forgotten.
         (
@@ -65,7 +65,7 @@ WRONG = {
             "                break\n"
             "            longest = text[start:end]\n"
             "    return longest",
-            "which is too few",
+            "which it should not be",
         ),
     ],
 }
