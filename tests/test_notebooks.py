@@ -163,8 +163,8 @@ def test_the_same_notebook_again_is_identical(after_course, reference):
 
 
 def test_another_seed_agrees(after_course, reference):
-    # A seed that is not among those of the spread. Some would not do: of 5 to 10, seeds 5 and 8 leave the plateau at the
-    # unigram within these 60 steps, which none of the spread's five does, and their gradient norm is told to differ.
+    # A seed that is not among those of the spread. Some would not do: 5 and 8 leave the plateau at the unigram within
+    # these 60 steps, which none of the spread's five does, and their gradient norm is told to differ.
     record = again(after_course, SEED="6")
     assert record["seed"] == 6 and 6 not in store.spread("03_gpt", "smoke")["seeds"]
     assert record["metrics"]["val_loss"]["final"] != reference["metrics"]["val_loss"]["final"]
