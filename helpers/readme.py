@@ -1,4 +1,4 @@
-"""What else has to agree with the records: README's blocks between two markers, and the notebooks' text and code."""
+"""What else has to agree with the records and notebooks: README's blocks between two markers, glossary, references."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from labjournal import provenance, say, store
 from labjournal.markdown import number, table
 
-from . import course
+from . import course, glossary
 from .paths import ROOT, write_atomic
 
 PROFILE = "laptop"
@@ -87,6 +87,8 @@ def update() -> None:
     for name, block in wanted().items():
         before, _, after = _split(name)
         write_atomic(ROOT / "README.md", before + block + after)
+    for name, page in glossary.PAGES.items():
+        write_atomic(ROOT / name, page())
 
 
 def _split(name: str) -> tuple[str, str, str]:
@@ -113,6 +115,9 @@ def problems() -> list[str]:
             found.append(f"{where} has no reference run")
         elif record.get("cells_hash") != provenance.cells_hash(notebook.path):
             found.append(f"{where}: its cells changed after its reference run {record['run_id']}; run it again")
+    for name, page in glossary.PAGES.items():
+        if not (ROOT / name).exists() or (ROOT / name).read_text("utf-8") != page():
+            found.append(f"{name} is not what the notebooks say; `python -m labjournal readme`")
     here, there = current(), wanted()
     return found + [
         f"README.md: the block {name!r} is not what the records say; `python -m labjournal readme`"

@@ -20,7 +20,7 @@ from helpers.paths import ROOT
 
 PACKAGES = ("labjournal", "mrclean")
 # Lines of each room. Whoever needs more changes a number here, in the same commit, and says in it why.
-LINES = {"helpers": 7006, "packages/labjournal": 5357, "packages/mrclean": 4114}
+LINES = {"helpers": 7131, "packages/labjournal": 5357, "packages/mrclean": 4114}
 
 
 def modules(folder):
@@ -114,7 +114,7 @@ def rooms():
 def test_imports_between_helpers_run_downwards():
     layer = {
         "paths": 0, "profile": 0, "course": 0, "sources": 0, "hardware": 0, "quiet": 0, "exercises": 0,
-        "stats": 1, "trend": 1, "budget": 1, "plots": 1, "journal": 1, "readme": 1,
+        "stats": 1, "trend": 1, "budget": 1, "plots": 1, "journal": 1, "readme": 1, "glossary": 1,
         "mrclean": 2, "bpe": 2, "shards": 2, "gpt": 2, "muon": 2, "recipe": 2, "training": 2, "checkpoint": 2,
         "own_text": 3, "media": 2,
         "classify": 3, "encoder": 3, "finetune": 3,
