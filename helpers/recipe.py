@@ -120,8 +120,8 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return recipe.learning_rate * schedule(recipe, step)
 
 
-def make_optimizers(model: torch.nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """AdamW, and Muon for the blocks' matrices where the recipe asks for it.
+def make_optimizers(model: torch.nn.Module, recipe: Recipe, dtype: str = "float32") -> list[torch.optim.Optimizer]:
+    """AdamW, and Muon for the blocks' matrices where the recipe asks for it, which multiplies in `dtype`.
 
     A table in a block is none of its matrices: few of its rows have a gradient in a step, and Muon would move all.
     AdamW shrinks matrices only: a norm's scale has no reason to be near zero. Each group keeps its peak as "peak".
@@ -143,9 +143,8 @@ def make_optimizers(model: torch.nn.Module, recipe: Recipe) -> list[torch.optim.
     if recipe.optimizer == "muon":
         from .muon import Muon
 
-        optimizers.append(
-            Muon(matrices, lr=rate, weight_decay=recipe.weight_decay, momentum=recipe.momentum, ns_steps=NEWTON_SCHULZ)
-        )
+        how = {"weight_decay": recipe.weight_decay, "momentum": recipe.momentum, "ns_steps": NEWTON_SCHULZ}
+        optimizers.append(Muon(matrices, lr=rate, dtype=getattr(torch, dtype), **how))
     else:
         groups.insert(0, {"params": matrices, "lr": rate, "weight_decay": recipe.weight_decay})
     groups = [group for group in groups if group["params"]]

@@ -155,7 +155,7 @@ class Trainer:
         self.ids = ids
         self.recipe = recipe
         self.machine = machine
-        self.optimizers = make_optimizers(self.model, recipe)
+        self.optimizers = make_optimizers(self.model, recipe, machine.dtype)
         self.step = 0
         self.losses: list[float] = []
         self.norms: list[float] = []

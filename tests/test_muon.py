@@ -60,6 +60,11 @@ def test_the_update_is_that_of_torch(shapes, how):
     assert furthest(SHAPES[shapes], **HOW[how]) < ROUNDING
 
 
+def test_float32_is_as_near_to_torch_as_rounding_allows_and_not_the_same():
+    """What a machine without units for bfloat16 computes in."""
+    assert 0 < furthest(SHAPES["mixed"], lambda optimizer: setattr(optimizer, "dtype", torch.float32)) < ROUNDING
+
+
 @pytest.mark.parametrize(
     "values", [{"lr": LR * 1.05}, {"momentum": 0.9}, {"ns_steps": 4}, {"weight_decay": 0.2}, {"adjust_lr_fn": "none"}]
 )

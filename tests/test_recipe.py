@@ -117,7 +117,9 @@ def test_frozen_parameters_are_in_no_optimizer():
 
 def test_every_parameter_of_a_fast_model_is_in_one_optimizer_and_tables_are_in_adamw():
     model = tried.make(EVERYTHING)
-    adamw, muon = recipe.make_optimizers(model, recipe.fast(SETTINGS))
+    adamw, muon = recipe.make_optimizers(model, recipe.fast(SETTINGS), "bfloat16")
+    assert muon.dtype == torch.bfloat16  # as the machine multiplies fastest; the default suits every machine
+    assert recipe.make_optimizers(model, recipe.fast(SETTINGS))[1].dtype == torch.float32
     assert type(adamw) is torch.optim.AdamW and type(muon) is Muon
     names = {id(p): name for name, p in model.named_parameters()}
     have = {o: [names.pop(id(p)) for g in o.param_groups for p in g["params"]] for o in (adamw, muon)}  # each once
