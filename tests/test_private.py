@@ -163,6 +163,91 @@ def test_real_sources_keep_no_address(evaluation):
         assert again.document.text == document.text, document.id
 
 
+# In which letters stand on both sides of what is planted; no blank where the script has none.
+SCRIPTS = {
+    "Latin with accents": "où é, {} à été",
+    "Chinese": "请联系我{}谢谢",
+    "Japanese": "連絡先は{}です",
+    "Korean": "연락처 {}로 보내",
+    "Thai": "ติดต่อ{}ครับ",
+    "Lao": "ຕິດຕໍ່{}ຂອບໃຈ",
+    "Arabic": "راسلني على {}، شكرا",
+    "Hebrew": "כתבו ל{} תודה",
+    "Hindi": "मुझे {}पर लिखें",
+    "Russian": "пишите на {}, спасибо",
+    "Greek": "γράψτε στο {}· ευχαριστώ",
+    "Khmer": "ទាក់ទង{}អរគុណ",
+    "Tamil": "எனக்கு{}எழுதவும்",
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_private_data_is_found_between_the_letters_of_any_script(script):
+    chance = random.Random(script)
+    pieces = [p for _ in range(PER_FORM) for p in planted._private_pieces(chance) if "British, national" not in p[0]]
+    put = [(form, wanted, SCRIPTS[script].format(piece)) for form, wanted, piece, _ in pieces]
+    missed = [form for form, wanted, text in put if wanted and private.redact(text)[0] == text]
+    taken = [form for form, wanted, text in put if not wanted and private.find(text)]
+    assert len(missed) <= 0.05 * sum(wanted for _, wanted, _ in put), missed
+    assert len(taken) <= 0.01 * sum(not wanted for _, wanted, _ in put), taken
+
+
+# Each with what has to be gone, and what has to be left.
+AS_WRITTEN = {
+    "a row of a table": ("7,Jo,jo@example.org,+1 212 736 5000,42", "7,Jo,<EMAIL>,<PHONE>,42"),
+    "a row with tabs": ("7\tjo@example.org\t212-736-5000\t42", "7\t<EMAIL>\t<PHONE>\t42"),
+    "quoted in a row": ('"jo@example.org";"(212) 736-5000"', '"<EMAIL>";"<PHONE>"'),
+    "numbers side by side": ("a +1 212 736 5001,+1 212 736 5002", "a <PHONE>,<PHONE>"),
+    "behind =, # and /": ("x=+1 212 736 5000 #212-736-5000 /212-736-5000", "x=<PHONE> #<PHONE> /<PHONE>"),
+    "links": ('<a href="tel:+12127365000">tel:2127365000', '<a href="tel:<PHONE>">tel:<PHONE>'),
+    "over two lines": ("call 212-736-\n  5000 or +1 212\n736 5000.", "call <PHONE> or <PHONE>."),
+    "in brackets and bold": ("_jo@example.org_ **jo@example.org**", "_<EMAIL>_ **<EMAIL>**"),
+    "with a port": ("jo@example.org:25", "<EMAIL>:25"),
+    "with a password": ("jo@example.org:secret", "<EMAIL>:secret"),
+    "accents": ("josé@example.org, jo@mañana.es", "<EMAIL>, <EMAIL>"),
+    "an apostrophe": ("o'brien@example.org 'jo@example.org'", "<EMAIL> '<EMAIL>'"),
+    "Cyrillic": ("иван@пример.рф", "<EMAIL>"),
+    "full width": ("ｊｏ＠ｅｘａｍｐｌｅ．ｏｒｇ jo＠example.org", "<EMAIL> <EMAIL>"),
+    "full-width digits": ("電話＋８１　３　１２３４　５６７８", "電話<PHONE>"),
+    "other digits": ("फ़ोन +९१ ९८१०१ २३४५६", "फ़ोन <PHONE>"),
+    "at in brackets": ("jo (at) example (dot) org, jo[at]example.org", "<EMAIL>, <EMAIL>"),
+    "with 00": ("0044 20 7946 0958", "<PHONE>"),
+    "a range of addresses": ("93.184.216.34-93.184.216.40", "<IP_ADDRESS>-<IP_ADDRESS>"),
+    "IPv6 in a URL": ("http://[2a01:4f8:1:2::5]:80/", "http://[<IP_ADDRESS>]:80/"),
+    "a secret by its name": ('aws_secret_access_key = "' + "wJalrXUtnF" * 4 + '"', 'aws_secret_access_key = "<KEY>"'),
+    "Anthropic": ("sk-ant-api03-" + "aB3-" * 20, "<KEY>"),
+    "old OpenAI": ("sk-" + "aB3d" * 5 + "T3BlbkFJ" + "aB3d" * 5, "<KEY>"),
+    "npm": ("npm_" + "aB3d" * 9, "<KEY>"),
+    "PyPI": ("pypi-AgEIcHlwaS5vcmc" + "aB3d" * 15, "<KEY>"),
+    "Hugging Face": ("hf_" + "aB" * 17, "<KEY>"),
+    "SendGrid": ("SG." + "aB" * 11 + "." + "a" * 43, "<KEY>"),
+    "Slack app": ("xapp-1-A0123456789-1234567890123-" + "0af3" * 16, "<KEY>"),
+    "a key without its end": ("-----BEGIN RSA PRIVATE KEY-----\n" + ("aB3+" * 16 + "\n") * 4 + "aB3=\nSo it was.",
+                              "<KEY>\nSo it was."),
+    "a key that is cut off": ("-----BEGIN PRIVATE KEY-----\nMIIEvQ", "<KEY>"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", AS_WRITTEN)
+def test_private_data_is_found_as_people_write_it(what):
+    text, wanted = AS_WRITTEN[what]
+    assert private.redact(text)[0] == wanted
+    assert private.excerpt(text).count("[") >= wanted.count("<") - wanted.count("<a "), "the report shows what is gone"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FILE MERGED hjs 1.36.2.1: RESYNC", "revision 1.120.2.201", "POSIX 1003.1e: 2.2.2.39", "mDNS on 224.0.0.251",
+        "1609459200000", "ISBN 978-0-306-40615-7", "ISSN 0378-5955", "123e4567-e89b-12d3-a456-426614174000",
+        "2021-01-02 03:04:05", "a key begins with -----BEGIN RSA PRIVATE KEY----- and ends", "/usr/foo/93.184.216.34/x",
+        "git@example.org:team/tool.git", "look (at) the picture", "12 345 678 901", "300 301 302 3030 4040",
+    ],
+)  # fmt: skip
+def test_what_is_numbered_is_not_private(text):
+    assert private.find(text) == []
+
+
 # ---- contamination ---------------------------------------------------------------------------------------------------
 
 
