@@ -419,7 +419,7 @@ def test_the_short_cuts_before_the_parser_change_nothing(monkeypatch):
     ]
     short = [mrclean.plain_text(page) for page in pages]
     for name in ("_without_templates", "_without_link_lists"):
-        monkeypatch.setattr(wikitext, name, lambda text: text)
+        monkeypatch.setattr(wikitext, name, lambda text, *_: text)
     nothing = type("Nothing", (), {"sub": lambda self, new, text: text})()
     for name in ("_PLAIN_LINK", "_REFERENCE", "_COMMENT"):
         monkeypatch.setattr(wikitext, name, nothing)

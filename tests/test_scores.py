@@ -193,9 +193,9 @@ def test_language_is_judged_by_three_places():
 
 
 def test_every_rule_of_a_cut_names_its_limit_and_the_value():
-    words = random.Random(0).choices(["good", "bad", "the", "of", "camera"], k=30)
+    words = random.Random(0).choices(["wonderful", "dreadful", "the", "of", "cameras"], k=38)
     (dropped,) = mrclean.clean([raw(f"{' '.join(words)} and to be sure that it is long enough.", "review")]).dropped
-    assert dropped.reason == "gopher_quality" and dropped.evidence.startswith("words is 39,")
+    assert dropped.reason == "gopher_quality" and dropped.evidence.startswith("words is 47,")
     assert "limit 50 to 100000 words" in dropped.evidence
 
 

@@ -14,13 +14,13 @@ from . import books, dedup, pipeline, planted, scores, steps
 from .account import check_account, size
 from .contamination import EvaluationTexts
 from .corpus import read_corpus, split_corpus, straddling, write_corpus
+from .decoding import decode_bytes
 from .dedup import jaccard, shingles
 from .document import Document, Drop, Keep
 from .dump import wiki_pages
 from .pipeline import STEPS, clean
 from .private import excerpt, redact
 from .rules import KINDS, REASONS, RULE_SETS, RULES
-from .steps import decode_bytes
 from .wikitext import plain_text
 
 __all__ = [

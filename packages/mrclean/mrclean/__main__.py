@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+import tomllib
 import traceback
 from pathlib import Path
 
@@ -18,7 +19,9 @@ import filelock
 
 from . import batch
 from .batch.report import summary
+from .batch.tables import FORMATS
 from .pipeline import STEPS
+from .rules import RULES, limits
 from .wording import one_line
 
 
@@ -26,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     screen = _Screen()
     try:
+        limits, skip = _set(options)
         report = batch.clean_folder(
             options.inputs,
             options.out,
@@ -33,6 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
             options.workers,
             options.engine,
             options.text_column,
+            options.format,
+            limits,
+            skip,
             screen.say,
         )
     except FileNotFoundError as error:
@@ -48,9 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
         return screen.fail("this is a fault of the program; please report what stands above, and start again to go on")
     screen.say(f"{summary(report)}\nreport: {options.out / 'report.md'}", True)
     if not report["documents_read"]:
-        return screen.fail(
-            "nothing could be read" if report["documents_in"] else "there is nothing to read in the input"
-        )
+        aside = ", ".join(f"{n:,} {what}" for what, n in report["left_aside"].items())
+        nothing = "there is nothing to read in the input" + (f" (left aside: {aside})" if aside else "")
+        return screen.fail("nothing could be read" if report["documents_in"] else nothing)
     return 1 if report["quarantined"] else 0
 
 
@@ -67,7 +74,8 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         type=Path,
         metavar="INPUT",
-        help="files and folders: text, .jsonl, .parquet, for wiki also .xml dumps; packed: .gz, .bz2, .zst",
+        help="files and folders: text; rows in .jsonl, .json, .csv, .tsv, .parquet; for wiki .xml dumps; packed: .gz, "
+        ".bz2, .zst. What is something else (HTML, PDF, pictures …) is left out, and the report says what",
     )
     parser.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="a new folder, or an earlier one to go on with"
@@ -81,8 +89,57 @@ def _parser() -> argparse.ArgumentParser:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     parser.add_argument("--workers", type=_positive, default=cores, metavar="N", help=f"processes (default: {cores})")
     parser.add_argument("--engine", choices=list(batch.ENGINES), default="local", help="ray needs the extra [ray]")
-    parser.add_argument("--text-column", default="text", metavar="NAME", help="of rows with texts (default: text)")
+    parser.add_argument(
+        "--text-column", default="text", metavar="NAME", help="of rows (default: text); other columns stay as they are"
+    )
+    parser.add_argument(
+        "--format", choices=list(FORMATS), default="parquet", help="of the clean documents (default: parquet)"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="LIMIT=NUMBER", help="another limit, as text_min_chars=200"
+    )
+    parser.add_argument("--skip", action="append", default=[], metavar="STEP", help="leave a step out, as private_data")
+    parser.add_argument(
+        "--rules", type=Path, metavar="FILE", help="a TOML file of limits, and of steps in skip = [...]"
+    )
+    parser.add_argument("--limits", action=_Limits, nargs=0, help="show all limits with their sources, and stop")
     return parser
+
+
+class _Limits(argparse.Action):
+    def __call__(self, parser, *_) -> None:
+        for name, number in limits().items():
+            rule = RULES.get(name)
+            print(f"{name} = {number:g}" + (f"  # {rule.unit}; {rule.why}" if rule else ""))
+        parser.exit()
+
+
+def _set(options: argparse.Namespace) -> tuple[dict[str, float], tuple[str, ...]]:
+    """The limits and the steps to skip that the user gave, in a file or one by one; the latter count."""
+    found = {}
+    if options.rules:
+        try:
+            found = tomllib.loads(options.rules.read_text("utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"{options.rules} is not TOML: {error}") from None
+    skip = [*found.pop("skip", []), *options.skip]
+    for pair in options.set:
+        name, equal, number = pair.partition("=")
+        if not equal:
+            raise ValueError(f"--set {pair}: give the limit and its number, as text_min_chars=200")
+        found[name.strip()] = number.strip()
+    try:
+        return {name: float(number) for name, number in found.items()}, tuple(map(str, skip))
+    except (ValueError, TypeError):
+        wrong = next(name for name, number in found.items() if not _is_number(number))
+        raise ValueError(f"{wrong} = {found[wrong]!r}: a limit is a number") from None
+
+
+def _is_number(text: object) -> bool:
+    try:
+        return isinstance(float(text), float)
+    except (ValueError, TypeError):
+        return False
 
 
 def _positive(text: str) -> int:

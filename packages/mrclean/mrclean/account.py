@@ -76,6 +76,8 @@ class Sums:
     bytes: int = 0
     codecs: Counter = field(default_factory=Counter)
     redacted: Counter = field(default_factory=Counter)
+    replaced: int = 0
+    left_out: Counter = field(default_factory=Counter)
 
     def add(self, document: Document, changed: bool = False) -> None:
         self.documents += 1
@@ -83,12 +85,15 @@ class Sums:
         self.bytes += size(document)
         self.codecs[document.codec] += 1
         self.redacted += document.redacted
+        self.replaced += document.replaced
+        self.left_out += document.left_out
 
     def as_dict(self) -> dict:
         return {
             **vars(self),
             "codecs": dict(sorted(self.codecs.items())),
             "redacted": dict(sorted(self.redacted.items())),
+            "left_out": dict(sorted(self.left_out.items())),
         }
 
 
@@ -114,6 +119,8 @@ def summary(lines: list[dict], arrived: dict, kept: dict) -> dict:
         "bytes_dropped": total("bytes_dropped"),
         "codecs": kept["codecs"],
         "redacted": kept["redacted"],
+        "replaced": kept["replaced"],
+        "left_out": kept["left_out"],
         "seconds": seconds,
         "megabytes_per_second": arrived["bytes"] / 1e6 / max(seconds, 1e-9),
         "steps": lines,
@@ -174,10 +181,10 @@ def documents_hash(documents: list[Document]) -> str:
     return total.hexdigest()
 
 
-def config_hash(steps: dict) -> str:
-    """sha256 over every threshold, every cut and the order of the steps."""
+def config_hash(steps: dict, without: tuple[str, ...] = ()) -> str:
+    """sha256 over every threshold (but those named in `without`), every cut and the order of the steps."""
     facts = {
-        "rules": {name: rule.value for name, rule in RULES.items()},
+        "rules": {name: rule.value for name, rule in RULES.items() if name not in without},
         "rule_sets": {
             name: [(limit.score, str(limit.low), str(limit.high)) for limit in rule_set.limits]
             for name, rule_set in RULE_SETS.items()

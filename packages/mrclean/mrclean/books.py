@@ -32,17 +32,24 @@ _LICENCE_STARTS = re.compile(
 
 
 def gutenberg_licence(document: Document) -> Keep | Drop:
-    """Project Gutenberg's licence before and after the book.
-
-    The header must end in the first half and the footer start in the second: a marker anywhere else is left alone.
-    """
+    """Project Gutenberg's licence before and after the book, by its own marks wherever they stand: a short story is
+    shorter than its licence. What stands behind an end mark must be the licence, or next to nothing."""
     text = document.text
     lower = text.lower()
     if "gutenberg" not in lower and "small print" not in lower:
         return Keep(document)
-    heads = [m.end() for m in _LICENCE_ENDS.finditer(text) if m.end() < len(text) / 2]
-    tails = [m.start() for m in _LICENCE_STARTS.finditer(text) if m.start() > len(text) / 2]
-    return Keep(replace(document, text=text[max(heads, default=0) : min(tails, default=len(text))]))
+    tails = [m.start() for m in _LICENCE_STARTS.finditer(text) if _is_licence(lower, m.end())]
+    end = min(tails, default=len(text))
+    heads = [m.end() for m in _LICENCE_ENDS.finditer(text, 0, end)]
+    begin = max(heads, default=0)
+    if not text[begin:end].strip():
+        return Keep(document)  # marks without a book between them: leave them for somebody to see
+    return Keep(replace(document, text=text[begin:end]))
+
+
+def _is_licence(lower: str, at: int) -> bool:
+    rest = lower[at:]
+    return len(rest) < 1000 or rest[:5000].count("gutenberg") > 1
 
 
 _TRANSCRIBER = re.compile(r"^Transcriber's note:(?:.+\n)+", re.M | re.I)
@@ -60,5 +67,22 @@ def apparatus(document: Document) -> Keep | Drop:
     if "INDEX" in text:
         last = text.split("\n", int(value("index_from") * text.count("\n")) + 1)[-1]  # the lines it may stand in
         match = _INDEX.search(text, len(text) - len(last))
-        text = text[: match.start()] if match else text
+        text = _without_index(text, match.start(), match.end()) if match else text
     return Keep(replace(document, text=text))
+
+
+_ENTRY = re.compile(r"\d[\d\s,;–-]*\.?\s*$|\bsee\b", re.I)
+
+
+def _without_index(text: str, begin: int, end: int) -> str:
+    """Without what follows the line INDEX, as far as it looks like one: its lines end in the number of a page."""
+    lines = text[end:].split("\n")
+    full = [line for line in lines if line.strip()]
+    if sum(bool(_ENTRY.search(line)) for line in full[:20]) < 0.6 * len(full[:20]) or len(full) < 3:
+        return text  # a sign on a door, say
+    prose = 0
+    for number, line in enumerate(lines):
+        prose = prose + 1 if len(line) > 50 and not _ENTRY.search(line) else 0
+        if prose == 4:  # another chapter
+            return text[:begin] + "\n".join(lines[number - 3 :])
+    return text[:begin]

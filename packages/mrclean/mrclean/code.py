@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 import warnings
 from dataclasses import replace
 
@@ -11,7 +12,10 @@ from .document import Document, Drop, Keep
 from .rules import value
 
 _GENERATED = re.compile(r"^#.*\b(?:generated (?:by|from)|auto-?generated|do not edit)\b", re.I)
-_LICENCE = re.compile(r"copyright\b|\blicen[cs]ed?\b|SPDX-", re.I)
+# "Reads the licence plates of cars" is about something else.
+_LICENCE = re.compile(
+    r"copyright\b|\blicen[cs]ed\b|\blicen[cs]e\b(?!\s+(?:plates?|numbers?|keys?|servers?|fees?|checks?))|SPDX-", re.I
+)
 
 
 def generated(document: Document) -> Keep | Drop:
@@ -48,5 +52,7 @@ def does_not_parse(document: Document) -> Keep | Drop:
             warnings.simplefilter("ignore")  # an old escape sequence is no reason to complain, or to drop
             ast.parse(document.text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        return Drop("does_not_parse", f"{type(error).__name__}: {error}")
+        return Drop(
+            "does_not_parse", f"{type(error).__name__}: {error}, for Python {sys.version_info[0]}.{sys.version_info[1]}"
+        )
     return Keep(document)

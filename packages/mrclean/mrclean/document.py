@@ -22,11 +22,14 @@ class Document:
     raw: bytes = b""
     text: str = ""
     codec: str = ""  # "" means not decoded yet
+    replaced: int = 0  # characters that were damaged: U+FFFD stands in their places, or a letter that fits
     namespace: int = 0  # Wikipedia: 0 is an article, anything else is talk, help or project pages
     language: str = "en"
     bytes_in: int = 0  # size as read; stays with the document while the text shrinks
+    row: str = ""  # of a row in a table: its other columns, as JSON
     licence: str = ""  # of a source file: what its header said, cut from the text and kept here
     redacted: Counter = field(default_factory=Counter)  # private data replaced: {"e-mail": 2, …}
+    left_out: Counter = field(default_factory=Counter)  # words of templates that are not known: {name: words}
     scores: dict[str, float] = field(default_factory=dict)  # from the step `score`, by the names of rules.RULE_SETS
 
 

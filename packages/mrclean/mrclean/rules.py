@@ -1,4 +1,4 @@
-"""Every threshold and every reason, as data with its source: change a number here, not in a step.
+"""Every threshold and every reason, as data with its source. `changed` sets other numbers for a while.
 
 `KINDS` has the steps and limits of each kind of text, `RULES` every limit by its name. `RULE_SETS` are the published
 filters of the web pipelines: every document is *scored* by all of them (scores.py), and a kind is *cut* by some.
@@ -6,7 +6,10 @@ filters of the web pipelines: every document is *scored* by all of them (scores.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from math import inf
 
 
@@ -19,8 +22,10 @@ class Rule:
 
 _OF_ANY_KIND = {
     "undecodable_share": Rule(
-        0.001, "of characters", "own rule: U+FFFD, surrogates and control characters in decoded text"
+        0.001, "of characters", "own rule: U+FFFD and surrogates in decoded text, broken bytes in UTF-8"
     ),
+    "control_share": Rule(0.02, "of characters", "own rule: control characters that mean nothing to a terminal"),
+    "codec_sure": Rule(0.12, "confidence", "own rule: below it, language and codec must agree (chardet's is low)"),
     "document_max_megabytes": Rule(32, "MB", "own rule: ten Bibles; it bounds the memory of a worker"),
     "expansion_max": Rule(200, "times", "own rule: real text packs to a third or a tenth, a bomb to a thousandth"),
     "wiki_max_characters": Rule(2_097_152, "characters", "MediaWiki: a page has at most 2 MiB"),
@@ -159,15 +164,15 @@ KINDS = {
         cuts=("longest_line", "mean_line", "alphanumeric"),
     ),
     "review": Kind(
-        (*_TEXT, "steps.unicode_form", *_LAST, "steps.language"),
-        min_chars=Rule(100, "characters", "own rule: about two sentences"),
+        (*_TEXT[:2], "steps.tags", _TEXT[2], "steps.unicode_form", *_LAST, "steps.language"),
+        min_chars=Rule(250, "characters", "Gopher's 50 words, at five characters: both limits say the same"),
         same_side=Rule(0.10, "containment", "own rule: unrelated reviews share less"),
         min_english=Rule(0.65, "probability", "FineWeb"),
         cuts=tuple(limit.score for limit in RULE_SETS["gopher_quality"].limits),
     ),
     "text": Kind(  # anybody's, in any language
         (*_TEXT, "steps.unicode_form", *_LAST),
-        min_chars=Rule(100, "characters", "own rule: about two sentences"),
+        min_chars=Rule(25, "characters", "own rule: a line of verse; a Chinese character counts twice"),
         same_side=Rule(0.10, "containment", "own rule: as for reviews"),
     ),
 }  # fmt: skip
@@ -188,7 +193,8 @@ REASONS = {
     "no_text": "a row without a text in the text column",
     "too_deep": "mark-up nested deeper than a person writes",
     "step_failed": "a step could not cope with it (a fault of this program; please report it)",
-    "undecodable": "no codec turns its bytes into text",
+    "undecodable": "no codec turns its bytes into text: a picture, a program, or damaged",
+    "format": "not plain text but a format that is not read; what was seen names it and what to do",
     "not_text": "a list of key = value lines, not a text",
     "too_short": "shorter than its kind's minimum",
     "redirect": "a Wikipedia page that only points to another",
@@ -210,9 +216,50 @@ REASONS = {
 # Of these reasons nobody judged the text: it could not be read, or not be cleaned. They are worth a look.
 QUARANTINE = (
     *("archive", "not_a_file", "link_outside", "unreadable", "truncated", "damaged", "expands", "too_large"),
-    *("broken_line", "no_text", "too_deep", "step_failed", "undecodable"),
+    *("broken_line", "no_text", "too_deep", "step_failed", "undecodable", "format"),
 )
 
 
 def value(name: str) -> float:
     return RULES[name].value
+
+
+def limits() -> dict[str, float]:
+    """Every number that can be set, by its name: those of `RULES`, and each end of a rule set's limit ("words_min")."""
+    ends = {f"{limit.score}_{end}": getattr(limit, low_or_high) for rule_set in RULE_SETS.values()
+            for limit in rule_set.limits for end, low_or_high in (("min", "low"), ("max", "high"))}  # fmt: skip
+    return {name: rule.value for name, rule in RULES.items()} | ends
+
+
+@contextlib.contextmanager
+def changed(numbers: dict[str, float]) -> Iterator[None]:
+    """Inside of it, the limits named in `numbers` have these values.
+
+    Raises:
+        ValueError: a name that is none of `limits`; the message has those most like it.
+    """
+    known = limits()
+    for name in numbers:
+        if name not in known:
+            near = ", ".join(difflib.get_close_matches(name, known, n=5, cutoff=0.4)) or "see --limits"
+            raise ValueError(f"there is no limit {name!r}; did you mean one of these: {near}?")
+    before = dict(RULES), dict(KINDS), dict(RULE_SETS)
+    try:
+        for name, number in numbers.items():
+            if name in RULES:
+                RULES[name] = replace(RULES[name], value=number, why="set by the user")
+            for kind, of in KINDS.items():
+                if name.removeprefix(f"{kind}_") in vars(of) and name.startswith(f"{kind}_"):
+                    KINDS[kind] = replace(of, **{name.removeprefix(f"{kind}_"): RULES[name]})
+        for name, rule_set in RULE_SETS.items():
+            found = [
+                replace(limit, low=numbers.get(f"{limit.score}_min", limit.low),
+                        high=numbers.get(f"{limit.score}_max", limit.high))
+                for limit in rule_set.limits
+            ]  # fmt: skip
+            RULE_SETS[name] = replace(rule_set, limits=tuple(found))
+        yield
+    finally:
+        for table, old in zip((RULES, KINDS, RULE_SETS), before, strict=True):
+            table.clear()
+            table.update(old)

@@ -153,6 +153,7 @@ def _words_and_repetition(text: str) -> dict[str, float]:
     real = {word: n for word, n in counts.items() if not all(map(_is_punctuation, word))}
     n_real = sum(real.values())
     lines = text.splitlines()
+    seen = {word.lower() for word in counts} if text.isupper() else counts  # in capitals, "THE" is a stop word, too
     scores = {
         "words": n_real,
         "mean_word_length": _share(sum(len(word) * n for word, n in real.items()), n_real),
@@ -161,7 +162,7 @@ def _words_and_repetition(text: str) -> dict[str, float]:
         "bullet_lines": _share(len(_BULLET.findall(text)), len(lines)),
         "ellipsis_lines": _share(len(_LAST_ELLIPSIS.findall(text)), len(lines)),
         "words_with_a_letter": _share(sum(n for word, n in real.items() if any(map(str.isalpha, word))), total),
-        "stop_words": sum(word in counts for word in _STOP_WORDS),
+        "stop_words": sum(word in seen for word in _STOP_WORDS),
         "newlines_per_word": _share(text.count("\n"), total),
     }
     # As datatrove cuts: paragraphs at blank lines; lines at newlines, where an outer newline leaves one empty piece.

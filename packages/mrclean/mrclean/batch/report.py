@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 from .. import account, files
@@ -10,7 +11,7 @@ from ..rules import QUARANTINE, REASONS
 from ..wording import amount, duration, escape, table
 
 EXAMPLES = 3
-QUARANTINED_SHOWN = 20
+QUARANTINED_SHOWN, KEPT_SHOWN = 20, 8
 
 
 def write(out: Path, facts: dict, manifests: list[tuple[dict, dict]]) -> dict:
@@ -22,7 +23,7 @@ def write(out: Path, facts: dict, manifests: list[tuple[dict, dict]]) -> dict:
     counters = account.merged(part["counters"] for pair in manifests for part in pair)
     sources = {}
     for source, found in sorted(counters.items()):
-        kept = found.get("kept", account.Sums().as_dict())
+        kept = {**account.Sums().as_dict(), **found.get("kept", {})}
         sources[source] = account.summary(found["lines"], found["arrived"], kept)
     dropped: dict[str, int] = {}
     for of_source in sources.values():
@@ -37,6 +38,8 @@ def write(out: Path, facts: dict, manifests: list[tuple[dict, dict]]) -> dict:
         "bytes_in": sum(s["bytes_in"] for s in sources.values()),
         "bytes_kept": sum(s["bytes_kept"] for s in sources.values()),
         "dropped": dict(sorted(dropped.items())),
+        "seconds_around": sum(part["seconds"] for pair in manifests for part in pair),
+        "languages": dict(Counter(language for _, written in manifests for _, language, _ in written["looked_at"])),
         "sources": sources,
     }
     rows = sum(manifest["documents"] for _, manifest in manifests)
@@ -44,7 +47,8 @@ def write(out: Path, facts: dict, manifests: list[tuple[dict, dict]]) -> dict:
         raise RuntimeError(f"the account does not balance: {report['documents_kept']} documents kept, {rows} written")
     files.write(out / "report.json", json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     edits = [edit for cleaned, _ in manifests for edit in cleaned["edits"]]
-    files.write(out / "report.md", markdown(report, _examples(out, manifests), edits))
+    kept = [(id, seen) for _, written in manifests for id, _, seen in written["looked_at"]]
+    files.write(out / "report.md", markdown(report, _examples(out, manifests), edits, _spread(kept)))
     return report
 
 
@@ -69,6 +73,11 @@ def _examples(out: Path, manifests: list[tuple[dict, dict]]) -> dict[str, list[d
     return found
 
 
+def _spread(found: list) -> list:
+    """A few, from the whole length of the list."""
+    return found[:: max(1, len(found) // KEPT_SHOWN)][:KEPT_SHOWN]
+
+
 def summary(report: dict) -> str:
     """The report in a line."""
     rest = report["documents_in"] - report["documents_kept"] - report["quarantined"]
@@ -80,10 +89,7 @@ def summary(report: dict) -> str:
     )
 
 
-def markdown(report: dict, examples: dict[str, list[dict]], edits: list[dict]) -> str:
-    def mb(n: int) -> str:
-        return f"{round(n / 1e6, 2) + 0.0:,.2f}"  # no -0.00
-
+def markdown(report: dict, examples: dict[str, list[dict]], edits: list[dict], kept: list[tuple[str, str]]) -> str:
     parts = ["# What was cleaned\n", f"{summary(report)}.\n"]
     if report["shards_done_before"]:
         parts.append(f"{report['shards_done_before']} of {report['shards']} shards were done by an earlier start.\n")
@@ -91,35 +97,28 @@ def markdown(report: dict, examples: dict[str, list[dict]], edits: list[dict]) -
         parts.append(
             "Left aside: " + ", ".join(f"{n:,} {escape(what)}" for what, n in report["left_aside"].items()) + ".\n"
         )
-    rows = []
-    for source, s in report["sources"].items():
-        sizes = (s["bytes_in"], s["bytes_kept"], s["bytes_cut"], sum(s["bytes_dropped"].values()))
-        redacted = ", ".join(f"{n} {what}" for what, n in s["redacted"].items()) or "none"
-        rows.append([source, s["documents_in"], s["documents_kept"], *map(mb, sizes), redacted])
-    headers = ["source", "documents in", "kept", "MB in", "kept", "cut from kept", "dropped", "private data replaced"]
-    parts += ["## By source\n", table(rows, headers)]
+    if report["set"]:
+        parts.append("Set by you: " + ", ".join(f"{escape(name)} {of}" for name, of in report["set"].items()) + ".\n")
+    parts += ["## By source\n", _by_source(report["sources"])]
     for title, quarantined in (("Quarantined", True), ("Dropped", False)):
-        reasons = {r: n for r, n in report["dropped"].items() if (r in QUARANTINE) == quarantined}
-        parts.append(f"## {title}\n")
-        if quarantined:
-            hint = "Could not be read or cleaned. Have a look; the input is as it was."
-            parts.append(f"{hint if reasons else 'Nothing.'}\n")
-        if reasons:
-            total = {r: sum(s["bytes_dropped"].get(r, 0) for s in report["sources"].values()) for r in reasons}
-            rows = [[r, n, mb(total[r]), REASONS[r]] for r, n in reasons.items()]
-            parts.append(table(rows, ["reason", "documents", "MB", "means"]))
-            rows = [[d["reason"], d["id"], d["evidence"]] for r in reasons for d in examples.get(r, [])]
-            parts.append(table(rows, ["for example", "document", "what was seen"]))
-    steps = account.merged({"steps": s["steps"]} for s in report["sources"].values()).get("steps", [])
-    rows = [
-        [s["step"], s["documents_in"], s["documents_changed"], sum(s["dropped"].values()), f"{s['seconds']:.2f}"]
-        for s in steps
-    ]
-    parts += ["## Step by step\n", table(rows, ["step", "documents in", "changed", "dropped", "seconds of a core"])]
+        parts += [f"## {title}\n", *_reasons(report, examples, quarantined)]
+    left_out = Counter()
+    for s in report["sources"].values():
+        left_out.update(s["left_out"])
+    if left_out:
+        parts += ["## Templates that are not known\n", "They were left out, with the words that stood in them.\n"]
+        parts.append(table([[name, n] for name, n in left_out.most_common(30)], ["template", "words"]))
+    if kept:
+        rows = [[id, seen] for id, seen in kept]
+        parts += ["## Kept, for example\n", "Read a few: what is kept wrongly shows nowhere else.\n"]
+        parts.append(table(rows, ["document", "begins"]))
+    parts += ["## Step by step\n", _step_by_step(report)]
     shown: dict[str, list] = {}
     for edit in edits:
         if len(shown.setdefault(edit["step"], [])) < EXAMPLES and edit["before"] not in ("", edit["after"]):
-            shown[edit["step"]].append([edit["step"], edit["id"], edit["before"], edit["after"] or "(line removed)"])
+            shown[edit["step"]].append(
+                [_in_words(edit["step"]), edit["id"], edit["before"], edit["after"] or "(line removed)"]
+            )
     if any(shown.values()):
         headers = ["step", "document", "before", "after"]
         parts += [
@@ -129,3 +128,54 @@ def markdown(report: dict, examples: dict[str, list[dict]], edits: list[dict]) -
     hashes = "; ".join(f"{name} {value[:16]}" for name, value in report["hashes"].items())
     parts.append(f"kind {report['kind']}, engine {report['engine']}, workers {report['workers']}; sha256: {hashes}.\n")
     return "\n".join(parts)
+
+
+def _by_source(sources: dict) -> str:
+    rows, found = [], []
+    for source, s in sources.items():
+        dropped = sum(s["bytes_dropped"].values())
+        cut = amount(s["bytes_cut"]) if s["bytes_cut"] >= 0 else f"none; {amount(-s['bytes_cut'])} longer in UTF-8"
+        sizes = (amount(s["bytes_in"]), amount(s["bytes_kept"]), cut, amount(dropped))
+        rows.append([source, s["documents_in"], s["documents_kept"], *sizes])
+        private = ", ".join(f"{n:,} {what}" for what, n in s["redacted"].items()) or "none"
+        codecs = ", ".join(f"{codec} {n:,}" for codec, n in sorted(s["codecs"].items(), key=lambda of: -of[1]))
+        found.append([source, codecs or "none", s["replaced"], private])
+    headers = ["source", "documents in", "kept", "in", "kept", "cut from kept", "dropped"]
+    return (
+        table(rows, headers)
+        + "\n"
+        + table(found, ["source", "codecs of what is kept", "damaged characters", "private data replaced"])
+    )
+
+
+def _reasons(report: dict, examples: dict[str, list[dict]], quarantined: bool) -> list[str]:
+    reasons = {r: n for r, n in report["dropped"].items() if (r in QUARANTINE) == quarantined}
+    parts = []
+    if quarantined:
+        hint = "Could not be read or cleaned. Have a look; the input is as it was."
+        parts.append(f"{hint if reasons else 'Nothing.'}\n")
+    if reasons:
+        total = {r: sum(s["bytes_dropped"].get(r, 0) for s in report["sources"].values()) for r in reasons}
+        rows = [[_in_words(r), n, amount(total[r]), REASONS[r]] for r, n in reasons.items()]
+        parts.append(table(rows, ["reason", "documents", "size", "means"]))
+        rows = [[_in_words(d["reason"]), d["id"], d["evidence"]] for r in reasons for d in examples.get(r, [])]
+        parts.append(table(rows, ["for example", "document", "what was seen"]))
+    return parts
+
+
+def _step_by_step(report: dict) -> str:
+    steps = account.merged({"steps": s["steps"]} for s in report["sources"].values()).get("steps", [])
+    rows = [
+        [_in_words(s["step"]), s["documents_in"], s["documents_changed"], sum(s["dropped"].values()),
+         f"{s['seconds']:.2f}"]
+        for s in steps
+    ]  # fmt: skip
+    rows.append(["reading, signatures, writing", "", "", "", f"{report['seconds_around']:.2f}"])
+    headers = ["step", "documents in", "changed", "dropped", "seconds of a core"]
+    told = ", ".join(f"{escape(of)} {n:,}" for of, n in sorted(report["languages"].items(), key=lambda of: -of[1]))
+    looked = sum(report["languages"].values())
+    return table(rows, headers) + (f"\nLanguages of {looked:,} kept documents: {told}.\n" if looked else "")
+
+
+def _in_words(name: str) -> str:
+    return name.replace("_", " ")

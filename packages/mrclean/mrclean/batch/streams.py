@@ -1,4 +1,4 @@
-"""From a file to its documents, one at a time: text, JSON lines and dumps, packed or not, and parquet.
+"""From a file to its documents, one at a time: text, rows of JSON or of a table, dumps, packed or not, and parquet.
 
 Whatever the file holds, each thing in it comes out once, as a `Document` or as `Refused` with the reason, and no more
 than one document is in memory (of parquet, a page).
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bz2
 import codecs
+import csv
 import gzip
 import io
 import json
@@ -16,6 +17,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 
+from .. import formats
+from ..decoding import decoded
 from ..document import Document
 from ..dump import wiki_pages
 from ..rules import value
@@ -28,6 +31,7 @@ else:
 
 _OPEN = {".gz": lambda raw: gzip.GzipFile(fileobj=raw), ".bz2": bz2.BZ2File, ".zst": zstd.ZstdFile}
 _CHUNK = 1 << 20
+_HEAD = 1 << 16  # bytes by which a file is known for what it is
 PAGE_BYTES = 8_000_000  # characters of a dump from the end of one page to that of the next
 
 
@@ -71,7 +75,7 @@ def read(
         return
     position = 0
     try:
-        with open(entry.path, "rb") as raw:
+        with open(entry.path, "rb", _HEAD) as raw:
             for found in _found(raw, entry, kind, column):
                 told += 1
                 yield found
@@ -96,10 +100,11 @@ def read(
 
 
 def _found(raw: io.BufferedReader, entry: Entry, kind: str, column: str) -> Iterator[Document | Refused]:
-    name = entry.path.lower()
-    ending = next((ending for ending in _OPEN if name.endswith(ending)), "")
+    """What lies in the file, by its content; by its name only where that alone can tell (a table, a dump)."""
+    name, head = entry.path.lower(), raw.peek(_HEAD)
+    ending = next((ending for ending in _OPEN if name.endswith(ending)), "") or formats.packed(head)
     name = name.removesuffix(ending)
-    if name.endswith(".parquet"):
+    if name.endswith(".parquet") or head.startswith(b"PAR1"):
         if ending:
             yield Refused(entry.id, "archive", "parquet in a stream; it is packed by itself", entry.size)
         else:
@@ -109,12 +114,59 @@ def _found(raw: io.BufferedReader, entry: Entry, kind: str, column: str) -> Iter
     if ending:
         allowed = max(largest() + 1, int(value("expansion_max")) * entry.size)
         stream = io.BufferedReader(_Limited(_OPEN[ending](raw), allowed), _CHUNK)
-    if name.endswith((".jsonl", ".ndjson")):
+        head = stream.peek(_HEAD)
+    start = _text_of(head)
+    if name.endswith((".jsonl", ".ndjson")) or (kind != "code" and formats.is_rows(start)):
         yield from _lines(stream, entry, kind, column)
-    elif kind == "wiki" and name.endswith(".xml"):
+    elif kind == "wiki" and (name.endswith(".xml") or "<mediawiki" in start[:1000]):
         yield from _dump(stream, entry)
+    elif what := formats.binary(head):
+        yield Refused(entry.id, "format", what, entry.size)
+    elif kind != "code" and name.endswith((".csv", ".tsv", ".tab")):
+        yield from _table(_whole(stream, entry, kind), entry, kind, column)
+    elif kind not in ("code", "wiki") and start.lstrip()[:1] == "[" and name.endswith(".json"):
+        yield from _json_rows(_whole(stream, entry, kind), entry, kind, column)
+    elif kind not in ("code", "wiki") and (what := formats.not_prose(start)):
+        yield Refused(entry.id, "format", what, entry.size)
     else:
         yield _whole(stream, entry, kind)
+
+
+def _text_of(head: bytes) -> str:
+    wide = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return head.decode("utf-16" if wide else "utf-8-sig", "replace")
+
+
+def _table(whole: Document | Refused, entry: Entry, kind: str, column: str) -> Iterator[Document | Refused]:
+    """The rows of a table whose first line names its columns."""
+    if isinstance(whole, Refused) or (text := decoded(whole.raw).text) is None:
+        yield whole  # refused, or to be refused when it is decoded
+        return
+    csv.field_size_limit(largest())
+    first = text.partition("\n")[0]
+    mark = max("\t;,", key=first.count)
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=mark)
+    if column not in (rows.fieldnames or ()):
+        there = ", ".join(map(repr, (rows.fieldnames or [])[:10]))
+        yield Refused(entry.id, "no_text", f"a table without a column {column!r}; there are {there}", entry.size)
+        return
+    for number, row in enumerate(rows, start=1):
+        row.pop(None, None)  # more cells than columns
+        yield _of_row(f"{entry.id}/{number}", kind, entry, column, row, 0)
+
+
+def _json_rows(whole: Document | Refused, entry: Entry, kind: str, column: str) -> Iterator[Document | Refused]:
+    """A list of objects in one file."""
+    text = None if isinstance(whole, Refused) else decoded(whole.raw).text
+    try:
+        rows = json.loads(text or "", parse_int=_number)
+    except (ValueError, RecursionError):
+        rows = None
+    if not (isinstance(rows, list) and rows and all(isinstance(row, dict) for row in rows)):
+        yield whole if text is None else Refused(entry.id, "format", "JSON, and no list of objects", entry.size)
+        return
+    for number, row in enumerate(rows, start=1):
+        yield _of_row(f"{entry.id}/{number}", kind, entry, column, row, 0)
 
 
 class _Limited(io.RawIOBase):
@@ -169,29 +221,38 @@ def _lines(stream, entry: Entry, kind: str, column: str) -> Iterator[Document | 
         except (ValueError, RecursionError) as error:
             yield Refused(id, "broken_line", str(error), size)
             continue
-        if not isinstance(row, dict) or not isinstance(row.get(column), str):
-            yield Refused(id, "no_text", f"no text in {column!r}{_instead(row)}", size)
-            continue
-        yield _row(id, kind, entry, row[column], row)
+        yield _of_row(id, kind, entry, column, row, size)
 
 
 def _number(digits: str) -> int | None:
     return int(digits) if len(digits) < 4000 else None  # Python refuses longer ones; they are no fault of the text
 
 
-def _instead(row: object) -> str:
-    return f"; there are {', '.join(map(repr, list(row)[:10]))}" if isinstance(row, dict) else ", not a table row"
+def _of_row(id: str, kind: str, entry: Entry, column: str, row: object, size: int) -> Document | Refused:
+    if not isinstance(row, dict):
+        return Refused(id, "no_text", f"no text in {column!r}, not a table row", size)
+    if not isinstance(row.get(column), str):
+        holds = f"it holds {type(row[column]).__name__}" if column in row else f"there are {_names(row)}"
+        return Refused(id, "no_text", f"no text in {column!r}; {holds}", size)
+    return _row(id, kind, entry, column, row)
 
 
-def _row(id: str, kind: str, entry: Entry, text: str | bytes, row: dict) -> Document | Refused:
+def _names(row: dict) -> str:
+    return ", ".join(map(repr, list(row)[:10]))
+
+
+def _row(id: str, kind: str, entry: Entry, column: str, row: dict) -> Document | Refused:
+    text = row[column]
     title = next((row[name] for name in ("title", "id") if isinstance(row.get(name), (str, int))), "")
     title = str(title)[:300].encode("utf-8", "replace").decode("utf-8")
     size = len(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
     if size > largest():
         return _too_large(id, size)
+    others = json.dumps({name: of for name, of in row.items() if name != column}, ensure_ascii=False, default=str)
+    facts = {"bytes_in": size, "row": others.encode("utf-8", "replace").decode("utf-8") if len(others) > 2 else ""}
     if isinstance(text, bytes):
-        return Document(id, kind, entry.source, title, raw=text, bytes_in=size)
-    return Document(id, kind, entry.source, title, text=text, codec="utf-8", bytes_in=size)
+        return Document(id, kind, entry.source, title, raw=text, **facts)
+    return Document(id, kind, entry.source, title, text=text, codec="utf-8", **facts)
 
 
 def _parquet(raw, entry: Entry, kind: str, column: str) -> Iterator[Document | Refused]:
@@ -213,14 +274,12 @@ def _parquet(raw, entry: Entry, kind: str, column: str) -> Iterator[Document | R
     if not any(is_type(form.value_type if packed else form) for is_type in texts):
         yield Refused(entry.id, "no_text", f"the column {column!r} holds {form}", entry.size)
         return
-    names = [n for n in ("title", "id") if n != column and schema.names.count(n) == 1]
-    readable = (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer)
-    names = [column, *(n for n in names if any(is_type(schema.field(n).type) for is_type in readable))]
+    names = [column, *(n for n in schema.names if n != column and schema.names.count(n) == 1)]
     groups = [table.metadata.row_group(k) for k in range(table.metadata.num_row_groups)]
     for part in (g.column(k) for g in groups for k in range(g.num_columns)):
         out_of_it = part.total_uncompressed_size
         limit = max(largest(), value("expansion_max") * part.total_compressed_size)
-        if part.path_in_schema in names and out_of_it > limit:
+        if part.path_in_schema.split(".")[0] in names and out_of_it > limit:
             raise _Expands(f"{out_of_it / 1e6:,.0f} MB are to come out of it")
     allowed = left = max(largest() + 1, int(value("expansion_max")) * entry.size)
     for number, batch in enumerate(table.iter_batches(batch_size=1, columns=names), start=1):
@@ -230,7 +289,7 @@ def _parquet(raw, entry: Entry, kind: str, column: str) -> Iterator[Document | R
             yield _too_large(id, size)
             continue
         try:
-            row = batch.to_pylist()[0]
+            row = {name: _cell(batch.column(name)[0], name == column) for name in names}
         except UnicodeDecodeError as error:
             yield Refused(id, "undecodable", error.reason, size)
             continue
@@ -241,7 +300,17 @@ def _parquet(raw, entry: Entry, kind: str, column: str) -> Iterator[Document | R
         if text is None:
             yield Refused(id, "no_text", f"{column!r} is empty in row {number}", 0)
         else:
-            yield _row(id, kind, entry, text, row)
+            yield _row(id, kind, entry, column, row)
+
+
+def _cell(cell, text: bool) -> object:
+    """What stands in a cell; None where that cannot be told, unless it is the text."""
+    try:
+        return cell.as_py()
+    except (ValueError, OverflowError):
+        if text:
+            raise
+        return None
 
 
 def _dump(stream, entry: Entry) -> Iterator[Document | Refused]:

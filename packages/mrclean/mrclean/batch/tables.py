@@ -1,8 +1,9 @@
-"""Tables that are written row by row, and are there whole or not at all."""
+"""Tables that are written row by row, and are there whole or not at all: as parquet, JSON lines or plain text."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,11 +46,34 @@ class Table:
         self._writer.close()
 
 
+class Lines:
+    """The same as JSON lines; or as plain text, where a line with a form feed follows each document."""
+
+    def __init__(self, file, columns: dict, text_only: bool):
+        self._file, self._names, self._text_only = file, list(columns), text_only
+        self.rows = 0
+
+    def add(self, row: tuple, size: int) -> None:
+        found = dict(zip(self._names, row, strict=True))
+        for name in ("redacted", "row"):
+            found[name] = json.loads(found[name] or "{}")
+        line = found["text"] + "\f\n" if self._text_only else json.dumps(found, ensure_ascii=False) + "\n"
+        self._file.write(line.encode("utf-8", "surrogatepass" if self._text_only else "backslashreplace"))
+        self.rows += 1
+
+    def close(self) -> None:
+        pass
+
+
+FORMATS = {"parquet": ".parquet", "jsonl": ".jsonl", "text": ".txt"}
+
+
 @contextlib.contextmanager
-def table(path: Path, columns: dict) -> Iterator[Table]:
-    """A `Table` that becomes `path` when all went well."""
+def table(path: Path, columns: dict) -> Iterator[Table | Lines]:
+    """A table that becomes `path` when all went well; its ending is one of `FORMATS`."""
     with atomic(path) as file:
-        rows = Table(file, columns)
+        parquet = path.suffix == FORMATS["parquet"]
+        rows = Table(file, columns) if parquet else Lines(file, columns, path.suffix == FORMATS["text"])
         try:
             yield rows
         except BaseException:

@@ -74,7 +74,7 @@ def _column(job: Job, shard: str, name: str) -> np.ndarray:
 def find_once(job: Job, counts: dict[str, int], signatures: list[str], engine) -> dict[str, dict]:
     """What `find` gives, or gave an earlier start for the same signatures (their hashes, in order)."""
     path = job.path("duplicates.json")
-    facts = [job.config, list(counts.items()), signatures]
+    facts = [job.config_twins, list(counts.items()), signatures]
     if (found := read_note(path)) and found["facts"] == json.loads(json.dumps(facts)):
         return {shard: {int(row): tuple(why) for row, why in of.items()} for shard, of in found["drops"].items()}
     drops = find(job, counts, engine)
@@ -102,7 +102,7 @@ def find(job: Job, counts: dict[str, int], engine) -> dict[str, dict[int, tuple[
     sizes = documents.column("shingles")
     skip = sizes == 0
     skip[copies] = True
-    near = sorted(_near(documents, sizes, skip, engine))
+    near = [] if "near_duplicates" in job.skip else sorted(_near(documents, sizes, skip, engine))
     if near:
         numbers, others, similarity = zip(*near, strict=True)
         drop(numbers, others, "near_duplicate", [f"Jaccard similarity {s:.2f} with" for s in similarity])

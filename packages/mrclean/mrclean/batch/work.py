@@ -9,21 +9,24 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from .. import account, dedup, files, pipeline, private, scores
-from ..corpus import COLUMNS
+from .. import account, decoding, dedup, files, pipeline, private, scores
 from ..document import Document, Drop, Keep, Step
 from ..files import read_note, write_note
 from ..rules import KINDS
 from . import streams
 from .listing import Shard
-from .tables import table
+from .tables import FORMATS, table
 
 advance: Callable[[int], None] = lambda n: None  # noqa: E731 - the local engine counts bytes with it
+
+
+LOOKED_AT = 20  # kept documents of each shard that the report may show, and whose languages it counts
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,11 @@ class Job:
     out: str  # the output folder; everything on the way is below out/.work
     kind: str
     column: str
-    config: str  # sha256 of rules, steps, code and versions
+    config: str  # sha256 of all that decides what cleaning makes of a document: rules, steps, code and versions
+    config_twins: str = ""  # of what decides which documents are duplicates
+    form: str = "parquet"  # of the clean documents; one of tables.FORMATS
+    limits: tuple[tuple[str, float], ...] = ()  # numbers of rules.py that the user has set
+    skip: tuple[str, ...] = ()  # names of steps that are left out
 
     def path(self, *parts: str) -> Path:
         return Path(self.out, ".work", *parts)
@@ -44,9 +51,10 @@ class Job:
         return int(KINDS[self.kind].bands.value), int(KINDS[self.kind].rows.value)
 
 
-def steps(kind: str) -> tuple[Step, ...]:
-    """The steps of a kind, one document at a time; nothing is scored that cuts nothing."""
-    return pipeline.STEPS[kind] + ((scores.score_to_cut, scores.cut) if KINDS[kind].cuts else ())
+def steps(kind: str, skip: tuple[str, ...] = ()) -> tuple[Step, ...]:
+    """The steps of a kind, one document at a time, without those to `skip`; nothing is scored that cuts nothing."""
+    found = pipeline.STEPS[kind] + ((scores.score_to_cut, scores.cut) if KINDS[kind].cuts else ())
+    return tuple(step for step in found if step.__name__ not in skip)
 
 
 def clean_shard(job: Job, shard: Shard) -> dict:
@@ -63,7 +71,7 @@ def clean_shard(job: Job, shard: Shard) -> dict:
     if done := _done(manifest, facts, outputs):
         return done
     result = pipeline.Result(kept=[], dropped=[])
-    refused_by_system = False
+    refused_by_system, began = False, time.thread_time()
     arrived: dict[str, account.Sums] = {}
     with (
         table(outputs["candidates"], _candidate_columns()) as candidates,
@@ -74,7 +82,7 @@ def clean_shard(job: Job, shard: Shard) -> dict:
             sums = arrived.setdefault(entry.source, account.Sums())
             for found in streams.read(entry, job.kind, job.column, advance):
                 if (document := _arrived(found, entry.source, job.kind, sums, result)) is not None:
-                    document = pipeline.through_steps(document, steps(job.kind), result, guard=True)
+                    document = pipeline.through_steps(document, steps(job.kind, job.skip), result, guard=True)
                 elif found.reason == "unreadable" and not entry.problem:
                     refused_by_system = True
                 if document is not None:
@@ -88,7 +96,9 @@ def clean_shard(job: Job, shard: Shard) -> dict:
     lines = _counted(result)
     counters = {source: {"arrived": sums.as_dict(), "lines": lines[source]} for source, sums in arrived.items()}
     edits = [asdict(edit) for edit in pipeline.examples(result.edits)]
-    return _close(manifest, facts, outputs, candidates=candidates.rows, counters=counters, edits=edits)
+    in_steps = sum(line["seconds"] for of_source in lines.values() for line in of_source)
+    told = {"counters": counters, "edits": edits, "seconds": time.thread_time() - began - in_steps}
+    return _close(manifest, facts, outputs, candidates=candidates.rows, **told)
 
 
 def _arrived(found, source: str, kind: str, sums: account.Sums, result: pipeline.Result) -> Document | None:
@@ -108,12 +118,30 @@ def _arrived(found, source: str, kind: str, sums: account.Sums, result: pipeline
 def _candidate_columns() -> dict:
     import pyarrow as pa
 
-    texts = ("id", "source", "title", "text", "codec", "redacted")
-    return {**{name: pa.string() for name in texts}, "changed": pa.bool_(), "bytes_in": pa.int64()}
+    texts = ("id", "source", "title", "text", "codec", "redacted", "row", "licence")
+    numbers = {"replaced": pa.int64(), "changed": pa.bool_(), "bytes_in": pa.int64()}
+    return {**{name: pa.string() for name in texts}, **numbers}
 
 
 def _candidate(d: Document, changed: bool) -> tuple:
-    return (d.id, d.source, private.redact(d.title)[0], d.text, d.codec, json.dumps(d.redacted), changed, d.bytes_in)
+    title, licence = private.redact(d.title)[0], private.redact(d.licence)[0]
+    return (
+        *(d.id, d.source, title, d.text, d.codec, json.dumps(d.redacted), d.row, licence),
+        *(d.replaced, changed, d.bytes_in),
+    )
+
+
+def document_columns() -> dict:
+    """What the output has of each clean document: `row` and `redacted` are JSON, the rest plain."""
+    import pyarrow as pa
+
+    texts = ("id", "kind", "source", "title", "text", "codec", "licence", "redacted", "row")
+    return {**{name: pa.string() for name in texts}, "replaced": pa.int64()}
+
+
+def _document(d: Document) -> tuple:
+    texts = (d.id, d.kind, d.source, d.title, d.text, d.codec, d.licence)
+    return (*texts, json.dumps(d.redacted, sort_keys=True), d.row, d.replaced)
 
 
 def candidates(job: Job, shard: str) -> Iterator[tuple[Document, bool]]:
@@ -145,14 +173,12 @@ def _signature(document: Document, job: Job) -> tuple:
 
 def write_shard(job: Job, shard: str, drops: dict[int, tuple[str, str]]) -> dict:
     """The clean documents of a shard: its candidates without the rows in `drops` {row: (reason, evidence)}."""
-    import pyarrow as pa
-
     source = job.path("candidates", f"{shard}.parquet")
     told = job.path("dropped", f"{shard}.jsonl")
     inputs = json.dumps([files.sha256_file(source), files.sha256_file(told), sorted(drops.items())])
     facts = {"shard": shard, "input": files.sha256(inputs), "config": job.config}
     outputs = {
-        "documents": Path(job.out, "documents", f"{shard}.parquet"),
+        "documents": Path(job.out, "documents", f"{shard}{FORMATS[job.form]}"),
         "dropped": Path(job.out, "dropped", f"{shard}.jsonl"),
     }
     manifest = job.path("written", f"{shard}.json")
@@ -160,8 +186,10 @@ def write_shard(job: Job, shard: str, drops: dict[int, tuple[str, str]]) -> dict
         return done
     result = pipeline.Result(kept=[], dropped=[])
     kept: dict[str, account.Sums] = {}
+    looked_at: list[tuple[str, str, str]] = []
+    began = time.thread_time()
     with (
-        table(outputs["documents"], {name: pa.string() for name in COLUMNS}) as rows,
+        table(outputs["documents"], document_columns()) as rows,
         files.atomic(outputs["dropped"]) as dropped,
     ):
         with open(told, "rb") as file:
@@ -175,15 +203,18 @@ def write_shard(job: Job, shard: str, drops: dict[int, tuple[str, str]]) -> dict
                     pipeline.drop(document, step, answer, result)
                     break
             else:
-                rows.add(tuple(getattr(document, name) for name in COLUMNS), account.size(document))
+                rows.add(_document(document), account.size(document))
                 kept.setdefault(document.source, account.Sums()).add(document, changed)
+                if len(looked_at) < LOOKED_AT:
+                    looked_at.append((document.id, decoding.language(document.text), private.excerpt(document.text)))
             _write(result.dropped, dropped)
     empty = account.Sums()
     counters = {
         source: {"kept": kept.get(source, empty).as_dict(), "lines": lines}
         for source, lines in _counted(result).items()
     }
-    return _close(manifest, facts, outputs, documents=rows.rows, counters=counters)
+    told = {"counters": counters, "looked_at": looked_at, "seconds": time.thread_time() - began}
+    return _close(manifest, facts, outputs, documents=rows.rows, **told)
 
 
 def _write(dropped: list[pipeline.Dropped], file) -> None:

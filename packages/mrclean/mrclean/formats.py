@@ -1,0 +1,108 @@
+"""What a file is, by its first bytes: what a name promises is often not what lies there."""
+
+from __future__ import annotations
+
+import json
+import re
+
+# First bytes -> what it is. What is packed is unpacked; everything else has to become text by other means.
+PACKED = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\x28\xb5\x2f\xfd": ".zst"}
+_BINARY = {
+    b"\x89PNG": "a picture (PNG)", b"\xff\xd8\xff": "a picture (JPEG)", b"GIF8": "a picture (GIF)",
+    b"II*\0": "a picture (TIFF)", b"MM\0*": "a picture (TIFF)", b"\0\0\1\0": "a picture (icon)",
+    b"ID3": "a sound (MP3)", b"OggS": "a sound or film (Ogg)", b"fLaC": "a sound (FLAC)", b"\x1aE\xdf\xa3": "a film",
+    b"\x7fELF": "a program (ELF)", b"MZ\x90\0": "a program (Windows)", b"\xca\xfe\xba\xbe": "a program (Java or macOS)",
+    b"\xcf\xfa\xed\xfe": "a program (macOS)", b"\0asm": "a program (WebAssembly)",
+    b"SQLite format 3": "a database (SQLite)",
+    b"\xde\x12\x04\x95": "translated messages (gettext .mo); the .po file beside it is text",
+    b"\x95\x04\x12\xde": "translated messages (gettext .mo); the .po file beside it is text",
+    b"\x80\x04\x95": "a Python pickle", b"\x93NUMPY": "numbers (NumPy)", b"\x89HDF": "numbers (HDF5)",
+    b"wOFF": "a font", b"wOF2": "a font", b"\0\1\0\0\0": "a font", b"OTTO": "a font", b"ARROW1": "a table (Arrow)",
+    b"\xd0\xcf\x11\xe0": "an old office document; save it as text",
+}  # fmt: skip
+_RIFF = {b"WAVE": "a sound (WAV)", b"AVI ": "a film (AVI)", b"WEBP": "a picture (WebP)"}
+_ZIPPED = {
+    b"word/": "a Word document (docx); save it as text, or turn it with pandoc",
+    b"xl/": "a spreadsheet (xlsx); save it as CSV",
+    b"ppt/": "slides (pptx); save them as text",
+    b"application/epub": "a book (epub); turn it with pandoc",
+    b"application/vnd.oasis": "an office document (OpenDocument); save it as text",
+}
+_MARKED_UP = {
+    "%PDF": "PDF; turn it with pdftotext",
+    "%!PS": "PostScript; turn it with ps2ascii",
+    "{\\rtf": "rich text (RTF); save it as text",
+    "WARC/": "a web archive (WARC); take the pages out with warcio or trafilatura",
+}
+_HTML = re.compile(
+    r"\s*(?:<\?xml[^>]{0,200}\?>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doctype\s+html|html[\s>]|head[\s>]|body[\s>])",
+    re.I | re.S,
+)
+_XML = re.compile(r"\s*<\?xml\s|\s*<(?:svg|mediawiki|rss|feed|TEI|article|book)\s", re.I)
+_MBOX = re.compile(r"From \S+.{0,60}\d{4}\s*\n(?:[A-Z][\w-]{1,40}: .*\n(?:[ \t].*\n)*){2}")
+_HEX_DUMP = re.compile(r"^(?:0x)?[0-9a-fA-F]{4,16}:?(?:[ \t]+[0-9a-fA-F]{2,8}){4,}", re.M)
+_BASE64_LINE = re.compile(r"^[A-Za-z0-9+/]{60,}={0,2}$", re.M)
+
+
+def packed(head: bytes) -> str:
+    """ ".gz", ".bz2", ".zst" or "", by the first bytes."""
+    return next((ending for magic, ending in PACKED.items() if head.startswith(magic)), "")
+
+
+def binary(head: bytes) -> str:
+    """What a file without text is; "" where its first bytes are none of those known."""
+    if head.startswith(b"PK\3\4"):
+        return next((what for sign, what in _ZIPPED.items() if sign in head[:4096]), "a zip archive; unpack it first")
+    if head.startswith(b"RIFF"):
+        return _RIFF.get(head[8:12], "a picture, sound or film (RIFF)")
+    if head[4:8] == b"ftyp":
+        return "a film or sound (MP4)"
+    if not any(byte < 9 for byte in head[:256]):
+        return ""  # "OTTO" may also begin a story
+    return next((what for magic, what in _BINARY.items() if head.startswith(magic)), "")
+
+
+def is_rows(head: str) -> bool:
+    """JSON lines: two whole lines, each an object; or the only line there is, with a text of its own in it."""
+    lines = [line for line in head.split("\n")[:-1] if line.strip()][:2]
+    if not lines or not all(line.lstrip().startswith("{") and line.rstrip().endswith("}") for line in lines):
+        return False
+    try:
+        return all(isinstance(json.loads(line), dict) for line in lines)
+    except (ValueError, RecursionError):
+        return False
+
+
+def not_prose(head: str) -> str:
+    """What a text is that nobody reads as one: mark-up, data, a mailbox; "" where nothing of the kind is known."""
+    begin = head[:4000].lstrip("\ufeff")
+    if _HTML.match(begin):
+        return "HTML; turn it into text first, with trafilatura or pandoc"
+    for sign, what in _MARKED_UP.items():
+        if begin.lstrip().startswith(sign):
+            return what
+    if _XML.match(begin):
+        return "XML; take the text out first"
+    if _MBOX.match(begin):
+        return "a mailbox (mbox); take the messages out with Python's mailbox"
+    if begin.lstrip()[:1] in ("{", "[") and (what := _json(head)):
+        return what
+    lines = max(1, min(200, head.count("\n")))
+    top = "\n".join(head.split("\n")[:200])
+    if lines >= 5 and len(_HEX_DUMP.findall(top)) > 0.8 * lines:
+        return "a hex dump"
+    if lines >= 5 and len(_BASE64_LINE.findall(top)) > 0.8 * lines:
+        return "base64; decode it first"
+    return ""
+
+
+def _json(text: str) -> str:
+    """JSON as a whole: a notebook, or some other data."""
+    if '"cells"' in text and '"cell_type"' in text:
+        return "a Jupyter notebook; turn it with jupyter nbconvert --to markdown"
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        # Cut off or not: a brace, and then a key in quotation marks, begins no prose.
+        return "JSON" if re.match(r"\s*[{\[]\s*(?:\[|\{)?\s*\"[^\"\n]{1,200}\"\s*[:,]", text) else ""
+    return "JSON" if isinstance(found, (dict, list)) and found else ""
