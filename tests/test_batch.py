@@ -1105,3 +1105,89 @@ def test_asked_to_end(corpus, tmp_path):
 
 def test_reasons_and_quarantine_fit_together():
     assert set(QUARANTINE) <= set(REASONS)
+
+
+# ---- what the user may set ----
+
+
+def set_up(tmp_path):
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    rows = [{"text": prose(i) + f"Write to jo{i}@example.org.", "url": f"https://example.org/{i}"} for i in range(3)]
+    (folder / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (folder / "latin.txt").write_bytes(latin(1).encode("latin-1"))
+    (folder / "short.txt").write_text("Only a line, but a good one.\n")
+    return folder, out, (folder, "--out", out, "--kind", "text", "--workers", 1)
+
+
+def test_each_document_keeps_its_columns_its_codec_and_what_was_replaced(tmp_path):
+    _, out, arguments = set_up(tmp_path)
+    assert command(*arguments).returncode == 0
+    rows = {row["id"]: row for path in (out / "documents").glob("*") for row in pq.read_table(path).to_pylist()}
+    assert json.loads(rows["in/rows.jsonl/2"]["row"]) == {"url": "https://example.org/1"}
+    assert json.loads(rows["in/rows.jsonl/2"]["redacted"]) == {"e-mail": 1}
+    assert rows["in/latin.txt"]["codec"] in ("iso-8859-1", "windows-1252") and rows["in/latin.txt"]["replaced"] == 0
+    text = (out / "report.md").read_text("utf-8")
+    assert rows["in/latin.txt"]["codec"] in text and "Kept, for example" in text
+
+
+def test_other_forms_of_output_have_the_same_texts(tmp_path):
+    _, out, arguments = set_up(tmp_path)
+    assert command(*arguments).returncode == 0
+    wanted = kept(out)
+    assert command(*arguments, "--format", "jsonl").returncode == 0
+    found = [
+        json.loads(line) for path in (out / "documents").glob("*") for line in path.read_text("utf-8").splitlines()
+    ]
+    assert {row["id"]: row["text"] for row in found} == wanted
+    assert next(row for row in found if row["id"] == "in/rows.jsonl/1")["row"] == {"url": "https://example.org/0"}
+    assert command(*arguments, "--format", "text").returncode == 0
+    files = list((out / "documents").glob("*"))
+    assert {path.suffix for path in files} == {".txt"}  # those of another form are gone
+    texts = [text for path in files for text in path.read_bytes().decode().split("\f\n") if text]
+    assert sorted(texts) == sorted(wanted.values())
+
+
+def test_a_limit_and_a_step_can_be_set_and_only_what_they_concern_is_done_again(tmp_path):
+    folder, out, arguments = set_up(tmp_path)
+    assert command(*arguments).returncode == 0
+    shards = report_of(out)["shards"]
+    assert command(*arguments, "--set", "text_near_duplicate=0.2", "--format", "jsonl").returncode == 0
+    assert json.loads((out / "report.json").read_text())["shards_done_before"] == shards
+    assert command(*arguments, "--set", "text_min_chars=100", "--skip", "private_data").returncode == 0
+    assert report_of(out)["shards_done_before"] == 0
+    assert dropped(out)["in/short.txt"][0] == "too_short" and "jo1@example.org" in kept(out)["in/rows.jsonl/2"]
+    rules = tmp_path / "mine.toml"
+    rules.write_text('skip = ["private_data"]\ntext_min_chars = 100\n')
+    assert command(*arguments, "--rules", rules).returncode == 0
+    assert (
+        report_of(out)["shards_done_before"] == shards and "text\\_min\\_chars 100" in (out / "report.md").read_text()
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--set", "min_chars=3"), "text_min_chars"),
+        (("--set", "text_min_chars"), "text_min_chars=200"),
+        (("--set", "text_min_chars=few"), "a limit is a number"),
+        (("--skip", "privacy"), "private_data"),
+        (("--skip", "decode"), "private_data"),
+        (("--rules", "nowhere.toml"), "nowhere.toml"),
+    ],
+)
+def test_what_cannot_be_set_is_refused_with_what_can(tmp_path, options, told):
+    _, out, arguments = set_up(tmp_path)
+    done = command(*arguments, *options)
+    assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr and not out.exists()
+
+
+def test_limits_are_back_where_they_were():
+    from mrclean import rules
+
+    before = rules.limits()
+    with pytest.raises(RuntimeError), rules.changed({"text_min_chars": 7, "words_min": 3}):
+        assert rules.KINDS["text"].min_chars.value == rules.value("text_min_chars") == 7
+        assert rules.limits()["words_min"] == 3
+        raise RuntimeError
+    assert rules.limits() == before and rules.KINDS["text"].min_chars.value == before["text_min_chars"]
