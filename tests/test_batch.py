@@ -1149,7 +1149,7 @@ def test_other_forms_of_output_have_the_same_texts(tmp_path):
 
 
 def test_a_limit_and_a_step_can_be_set_and_only_what_they_concern_is_done_again(tmp_path):
-    folder, out, arguments = set_up(tmp_path)
+    _, out, arguments = set_up(tmp_path)
     assert command(*arguments).returncode == 0
     shards = report_of(out)["shards"]
     assert command(*arguments, "--set", "text_near_duplicate=0.2", "--format", "jsonl").returncode == 0
