@@ -109,6 +109,7 @@ def restore(trainer: Trainer, place: Path, made_by: str, profile: str, **facts) 
     Raises:
         MissingArtifact: it is unfinished, changed since it was made, or made with another profile.
         Mismatch: it belongs to another model, recipe, tokenizer or data; every difference is named.
+        ValueError: what it holds does not fit, or is not finite.
     """
     from safetensors.torch import load_file
 
@@ -126,6 +127,8 @@ def restore(trainer: Trainer, place: Path, made_by: str, profile: str, **facts) 
         raise Mismatch(f"{paths.relative(place)} does not belong to this training: {'; '.join(differing)}")
     trainer.model.load_state_dict(files.load(place).state_dict())
     tensors = load_file(place / "trainer.safetensors")
+    if broken := sorted(name for name, value in tensors.items() if not value.isfinite().all()):
+        raise ValueError(f"{paths.relative(place)}: trainer.safetensors has no numbers in {', '.join(broken[:3])}")
     trainer.losses, trainer.norms = tensors.pop("losses").tolist(), tensors.pop("norms").tolist()
     _set_optimizer_state(trainer, tensors)
     trainer.evaluations = [Evaluation(**evaluation) for evaluation in state["evaluations"]]

@@ -599,6 +599,33 @@ def test_ray_gives_the_same_bytes_although_a_worker_is_killed(corpus, cleaned, t
     assert report["engine"] == "ray" and report["hashes"] == report_of(cleaned)["hashes"]
 
 
+LISTENING = """
+import psutil, sys, tempfile
+from pathlib import Path
+from mrclean.batch import engines
+if __name__ == "__main__":
+    with engines.Ray(1, Path(tempfile.mkdtemp())) as pool:
+        for process in psutil.Process().children(recursive=True):
+            for found in process.net_connections("inet"):
+                if found.status == "LISTEN":
+                    print(process.name(), found.laddr.ip)
+"""
+
+
+def test_ray_of_our_own_listens_to_this_machine_alone(tmp_path):
+    (tmp_path / "look.py").write_text(LISTENING)
+    done = subprocess.run([sys.executable, "look.py"], capture_output=True, text=True, timeout=LIMIT, cwd=tmp_path)
+    lines = done.stdout.splitlines()
+    assert lines and done.returncode == 0, done.stderr
+    assert not [line for line in lines if line.split()[-1] not in ("127.0.0.1", "::1", "::ffff:127.0.0.1")], lines
+
+
+def test_a_reader_who_leaves_ends_the_command_quietly():
+    shell = f"{sys.executable} -m mrclean --limits | head -1"
+    done = subprocess.run(shell, shell=True, capture_output=True, text=True, timeout=LIMIT, cwd=paths.ROOT)
+    assert done.stdout.count("\n") == 1 and done.stderr == ""
+
+
 @pytest.mark.parametrize("kind", ["book", "code"])
 def test_the_command_keeps_what_the_notebook_keeps(kind, tmp_path):
     documents = [d for d in mrclean.read_sources(profile.load("smoke").clean) if d.kind == kind]

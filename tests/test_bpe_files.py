@@ -248,6 +248,28 @@ def test_same_ids_in_transformers_also_after_save_and_load(tokenizer, corpus, tm
         assert theirs.decode(tokenizer.encode_document("To be"), skip_special_tokens=True) == "To be"
 
 
+def test_what_survives_a_save_by_transformers(tokenizer, tmp_path):
+    """Saved again by transformers, bos and eos are added tokens, and other libraries then find them in text. Which ways
+    are safe: our own file, and transformers itself."""
+    import tokenizers
+    import transformers
+
+    bpe.save_tokenizer(tokenizer, tmp_path / "ours")
+    bpe.to_transformers(tokenizer).save_pretrained(tmp_path / "again")
+    text, specials = "a<|bos|>b", {tokenizer.bos, tokenizer.eos}
+
+    def forged(ids):
+        return bool(specials & {*ids})
+
+    ours = tokenizers.Tokenizer.from_file(str(tmp_path / "ours" / "tokenizer.json"))
+    assert not forged(ours.encode(text, add_special_tokens=False).ids)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "again")
+    assert not forged(theirs(text, add_special_tokens=False)["input_ids"])
+    unsafe = tokenizers.Tokenizer.from_file(str(tmp_path / "again" / "tokenizer.json"))
+    assert forged(unsafe.encode(text, add_special_tokens=False).ids), "it has become safe: say so in to_transformers"
+    assert "Do not save it again" in bpe.to_transformers.__doc__
+
+
 def test_same_ids_in_tiktoken_from_our_rank_file(tokenizer, corpus, tmp_path):
     import tiktoken
     from tiktoken.load import load_tiktoken_bpe

@@ -306,3 +306,23 @@ def test_weights_that_do_not_fit_the_configuration_are_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({**config, "n_layer": 3}))
     with pytest.raises(ValueError, match=r"does not fit config\.json"):
         files.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda value: value.bfloat16(), "bfloat16, not torch.float32"),
+        (lambda value: value.double(), "float64, not torch.float32"),
+        (lambda value: torch.full_like(value, torch.nan), "no numbers"),
+        (lambda value: torch.full_like(value, torch.inf), "no numbers"),
+    ],
+)
+def test_weights_of_another_type_or_without_numbers_are_refused(tmp_path, change, told):
+    from safetensors.torch import load_file, save_file
+
+    files.save(model_of(), tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    name = sorted(weights)[0]
+    save_file({**weights, name: change(weights[name])}, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match=f"{name}.*{told}"):
+        files.load(tmp_path)

@@ -389,3 +389,9 @@ def test_an_alt_text_is_filled_from_what_is_drawn_and_stays_plain(workspace):
     assert alt == "Loss of a*b over 10 steps: 4.0 to 2.5 (2.50); 2. {braces}"
     with pytest.raises(JournalError, match="'lost', which is not in the record"):
         run.figure("03_x", small_figure(), data={"x": [1]}, alt="{lost}")
+
+
+def test_what_a_model_writes_does_not_command_a_terminal():
+    from labjournal.markdown import spelled_out
+
+    assert spelled_out("a\x1b[31mred\x07\n\tb\u202e\x9b") == "a\\x1b[31mred\\x07\n\tb\\u202e\\x9b"

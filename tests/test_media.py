@@ -575,3 +575,32 @@ def test_a_tokenizer_without_document_marks_is_refused():
         media.Vocabulary(bpe.published("gpt-4"), image=4, audio=4)
     with pytest.raises(ValueError, match="at least 1"):
         media.Vocabulary(TOKENIZER, image=0, audio=4)
+
+
+# ---- ids, patches and vectors that cannot be meant ----
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64])
+def test_ids_of_any_whole_number_type_are_the_same_ids(dtype):
+    ids = np.array([[1, 2], [250, 3]], dtype)
+    assert media.flatten(ids, 256).tolist() == [1, 258, 250, 259]
+    assert np.array_equal(media.mulaw_decode(np.array([200], np.uint8)), media.mulaw_decode(np.array([200])))
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: media.patches(np.zeros((8, 8, 3)), 0), "at least 1 pixel"),
+        (lambda: media.patches(np.zeros((8, 8)), 4), r"\(H, W, C\)"),
+        (lambda: media.encode(np.zeros((4, 5)), np.zeros((1, 8, 4))), r"\(n, 4\) vectors"),
+        (lambda: media.encode(np.full((4, 4), np.nan), np.zeros((1, 8, 4))), "NaN"),
+        (lambda: media.decode(np.zeros((4, 1)), np.zeros((1, 8, 4))), "whole numbers"),
+        (lambda: media.jpeg(np.full((8, 8, 3), np.nan), 50), "NaN"),
+        (lambda: media.mulaw_decode(np.array([256])), r"0\.\.255"),
+        (lambda: media.mulaw_encode(np.array([np.nan])), "finite"),
+        (lambda: media.frames(np.zeros(8), 0), "at least 1"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_words(call, told):
+    with pytest.raises(ValueError, match=told):
+        call()

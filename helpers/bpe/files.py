@@ -65,6 +65,9 @@ def to_tokenizers(tokenizer: Tokenizer) -> tokenizers.Tokenizer:
 def to_transformers(tokenizer: Tokenizer) -> transformers.PreTrainedTokenizerFast:
     """The same tokenizer in transformers, where models and trainers expect it.
 
+    Do not save it again with `save_pretrained` for another library: that writes bos and eos as added tokens, and what
+    reads the file without transformers then finds them in ordinary text. `save_tokenizer` writes one that is safe.
+
     transformers makes added tokens of bos and eos. `split_special_tokens` keeps text from turning into them, and unlike
     the switch below it, it is saved with the tokenizer.
     """

@@ -42,7 +42,8 @@ def load(folder: Path) -> GPT | FastGPT:
     """Read what `save` wrote.
 
     Raises:
-        ValueError: the weights do not fit the configuration; names the folder and the difference.
+        ValueError: the weights do not fit the configuration in name, shape or number type, or are not finite; names
+            the folder and the difference.
     """
     from safetensors.torch import load_file
 
@@ -51,6 +52,11 @@ def load(folder: Path) -> GPT | FastGPT:
     try:
         if missing or unknown:
             raise RuntimeError(f"missing {', '.join(missing) or 'nothing'}; unknown {', '.join(unknown) or 'nothing'}")
+        for name, value in weights.items():
+            if value.dtype != (wanted := model.state_dict()[name].dtype):
+                raise RuntimeError(f"{name} is {value.dtype}, not {wanted}")
+            if not value.isfinite().all():
+                raise RuntimeError(f"{name} holds {(~value.isfinite()).sum():,} values that are no numbers")
         model.load_state_dict(weights, strict=False)  # a tied head is not in the file
     except RuntimeError as error:
         raise ValueError(f"{relative(folder)}: model.safetensors does not fit config.json: {error}") from error

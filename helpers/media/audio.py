@@ -67,20 +67,36 @@ def read_audio(path: Path | str) -> tuple[np.ndarray, int]:
 
 
 def mulaw_encode(samples: np.ndarray) -> np.ndarray:
-    """(n,) ids 0..255: amplitudes on a logarithmic scale, so that soft sounds get finer steps (G.711, WaveNet)."""
+    """(n,) ids 0..255: amplitudes on a logarithmic scale, so that soft sounds get finer steps (G.711, WaveNet).
+
+    Raises:
+        ValueError: values that are not finite, or beyond -1..1.
+    """
     samples = np.asarray(samples, dtype=np.float64)
+    if not (np.abs(samples) <= 1).all():
+        raise ValueError("mu-law takes finite samples in -1..1; as_audio says which are not")
     bent = np.sign(samples) * np.log1p(MU * np.abs(samples)) / math.log1p(MU)  # -1..1
     return ((bent + 1) / 2 * MU).round().astype(np.int64)
 
 
 def mulaw_decode(ids: np.ndarray) -> np.ndarray:
-    """The samples, float32 in -1..1, that (n,) ids stand for."""
+    """The samples, float32 in -1..1, that (n,) ids stand for.
+
+    Raises:
+        ValueError: what is no id of 0..255.
+    """
+    ids = np.asarray(ids)
+    if ids.dtype.kind not in "iu" or (ids.size and not 0 <= ids.min() <= ids.max() <= MU):
+        raise ValueError(f"mu-law ids are whole numbers in 0..{MU}, not {ids.dtype} in {ids.min():g}..{ids.max():g}")
+    ids = ids.astype(np.int64)
     bent = 2 * ids / MU - 1
     return (np.sign(bent) * np.expm1(np.abs(bent) * math.log1p(MU)) / MU).astype(np.float32)
 
 
 def frames(samples: np.ndarray, size: int) -> np.ndarray:
-    """(frames, size): one after the other, the last one filled up with zeros."""
+    """(frames, size): one after the other, the last one filled up with zeros. Raises ValueError: a size below 1."""
+    if size < 1:
+        raise ValueError(f"a frame of {size} samples holds nothing; give at least 1")
     return np.pad(samples, (0, -len(samples) % size)).reshape(-1, size)
 
 
@@ -92,7 +108,7 @@ def mdct(samples: np.ndarray, size: int) -> np.ndarray:
     """
     from scipy.fft import dct
 
-    if size % 2:
+    if size < 2 or size % 2:
         raise ValueError(f"size is {size}; the transform folds halves, so it must be even")
     hops = frames(np.pad(np.asarray(samples, dtype=np.float64), size), size)  # a frame of silence on either side
     blocks = np.hstack([hops[:-1], hops[1:]]) * _window(size)

@@ -76,7 +76,12 @@ def patches(image: np.ndarray, size: int) -> np.ndarray:
     """(rows * columns, size * size * C): the picture (H, W, C) cut into squares, row by row.
 
     Where a side is no multiple of `size`, its last pixels are repeated; `unpatch` takes them off again.
+
+    Raises:
+        ValueError: squares of no size, or a picture that is not (H, W, C).
     """
+    if size < 1 or image.ndim != 3:
+        raise ValueError(f"a picture (H, W, C) is cut into squares of at least 1 pixel, not {image.shape} into {size}")
     H, W, C = image.shape
     padded = np.pad(image, ((0, -H % size), (0, -W % size), (0, 0)), mode="edge")
     rows, columns = padded.shape[0] // size, padded.shape[1] // size
@@ -142,6 +147,8 @@ def png_bits(image: np.ndarray) -> int:
 def _packed(image: np.ndarray, kind: str, **settings) -> bytes:
     from PIL import Image
 
+    if not np.isfinite(image).all():
+        raise ValueError(f"{np.count_nonzero(~np.isfinite(image))} values are NaN or infinite")
     whole = (np.clip(image, 0, 1) * 255).round().astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(whole[:, :, 0] if whole.shape[2] == 1 else whole).save(buffer, kind, **settings)

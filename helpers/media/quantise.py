@@ -54,8 +54,16 @@ def learn(vectors: np.ndarray, k: int, seed: int, depth: int = 1) -> np.ndarray:
 
 
 def encode(vectors: np.ndarray, codebooks: np.ndarray) -> np.ndarray:
-    """(n, depth) int64 ids of (n, d) vectors."""
+    """(n, depth) int64 ids of (n, d) vectors.
+
+    Raises:
+        ValueError: vectors of another width than the codebooks', or values that are not finite.
+    """
     left = np.array(vectors, dtype=np.float32)
+    if left.ndim != 2 or left.shape[1] != codebooks.shape[2]:
+        raise ValueError(f"the codebooks are for (n, {codebooks.shape[2]}) vectors; these have shape {left.shape}")
+    if not np.isfinite(left).all():
+        raise ValueError(f"{np.count_nonzero(~np.isfinite(left))} values are NaN or infinite")
     ids = np.empty((len(left), len(codebooks)), dtype=np.int64)
     for level, codebook in enumerate(codebooks):
         ids[:, level] = nearest(left, codebook)
@@ -78,7 +86,7 @@ def decode(ids: np.ndarray, codebooks: np.ndarray) -> np.ndarray:
 def flatten(ids: np.ndarray, k: int) -> np.ndarray:
     """One row of (n, depth) ids: vector by vector, and each level with numbers of its own, 0 to depth * k - 1."""
     _check(ids, k)
-    return (ids + k * np.arange(ids.shape[1])).reshape(-1)
+    return (ids.astype(np.int64) + k * np.arange(ids.shape[1])).reshape(-1)
 
 
 def unflatten(row: np.ndarray, k: int, depth: int) -> np.ndarray:
@@ -96,6 +104,8 @@ def unflatten(row: np.ndarray, k: int, depth: int) -> np.ndarray:
 
 
 def _check(ids: np.ndarray, k: int) -> None:
+    if ids.dtype.kind not in "iu":
+        raise ValueError(f"ids are whole numbers, not {ids.dtype}")
     if ids.ndim != 2 or (ids.size and not 0 <= ids.min() <= ids.max() < k):
         raise ValueError(f"ids are (n, depth) and lie in 0..{k - 1}; these have shape {ids.shape}")
 

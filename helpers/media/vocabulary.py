@@ -58,7 +58,7 @@ class Vocabulary:
                 raise ValueError(f"{kind} codes are a row of whole numbers, not {codes.dtype} of shape {codes.shape}")
             if not 0 <= codes.min() <= codes.max() < self.sizes[kind]:
                 raise ValueError(f"{kind} codes lie in 0..{self.sizes[kind] - 1}, not {codes.min()}..{codes.max()}")
-            row += [self.begin[kind], *(codes + self.first[kind]).tolist(), self.end[kind]]
+            row += [self.begin[kind], *(codes.astype(np.int64) + self.first[kind]).tolist(), self.end[kind]]
         return [*row, self.tokenizer.eos]
 
     def decode(self, row: Sequence[int]) -> list[tuple[str, object]]:

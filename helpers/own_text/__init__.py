@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import filelock
 
 from labjournal import Entry
+from labjournal.markdown import clean
 
 from .. import paths, profile
 
@@ -303,7 +304,7 @@ def _watched(run, trainer, val_ids, tokenizer, save) -> None:
         generator = torch.Generator(device).manual_seed(recipe.seed)
         start = torch.tensor([[tokenizer.bos]], device=device)
         written = gpt.generate(trainer.model, start, 40, temperature=0.8, top_k=50, generator=generator)[0, 1:].tolist()
-        line = " ".join(tokenizer.decode(written).split())
+        line = clean(tokenizer.decode(written))
         print(
             f"\nstep {step:,} of {recipe.max_iters:,}: train {train_loss:.3f}, val {val_loss:.3f} nats/token | {line}"
         )

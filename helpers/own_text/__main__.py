@@ -14,6 +14,8 @@ import os
 import sys
 from pathlib import Path
 
+from labjournal.markdown import spelled_out
+
 from .. import own_text, paths, profile
 
 
@@ -52,7 +54,8 @@ def sample(options: argparse.Namespace) -> int:
         model, prompt, options.tokens, temperature=options.temperature, top_k=options.top_k, top_p=options.top_p,
         stop=tokenizer.eos, generator=torch.Generator().manual_seed(options.seed),
     )  # fmt: skip
-    print(tokenizer.decode(i for i in ids[0].tolist() if i not in tokenizer.specials.values()))
+    text = tokenizer.decode(i for i in ids[0].tolist() if i not in tokenizer.specials.values())
+    print(spelled_out(text) if sys.stdout.isatty() else text)  # a file gets it as it is
     return 0
 
 

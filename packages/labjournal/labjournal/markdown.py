@@ -20,6 +20,14 @@ def clean(text: object, limit: int = 300) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def spelled_out(text: str) -> str:
+    """Text of several lines for a terminal: control characters as "\\x1b", so that the terminal obeys none of them."""
+    return "".join(
+        c if c in "\n\t" or unicodedata.category(c)[0] != "C" else c.encode("unicode_escape").decode("ascii")
+        for c in text
+    )
+
+
 def escape(text: object, limit: int = 300) -> str:
     """The same for Markdown: no mark-up, no links."""
     text = clean(text, limit)

@@ -180,4 +180,10 @@ if __name__ == "__main__":
     for number in (getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")):  # asked to end: as with Ctrl-C
         if number and signal.getsignal(number) is not signal.SIG_IGN:  # but not under nohup
             signal.signal(number, _interrupt)
-    sys.exit(main())
+    try:
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # as in `--limits | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    sys.exit(status)

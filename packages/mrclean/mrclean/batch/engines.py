@@ -130,7 +130,9 @@ class Ray:
         except ImportError as error:
             raise Stopped("the engine ray is not installed:  python -m pip install 'ray[data]'") from error
         self._ray, self.bytes_done, self.tick = ray, None, None
-        own = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers, "include_dashboard": False}
+        # A cluster is what the user names; one of our own is for this machine, and nobody else gets to talk to it.
+        own = {"num_cpus": workers, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        own = {} if os.environ.get("RAY_ADDRESS") else own
         for name in ("ray", "ray.data"):
             logging.getLogger(name).setLevel(logging.ERROR)  # what it does on the way is no news
         try:
