@@ -8,7 +8,8 @@
 Executed copies go to artifacts/notebooks/; the committed notebooks are left alone unless --in-place says otherwise.
 --reproduce leaves journal/ and images/ alone, too: it works in artifacts/reproduce/, or where LAB_WORKSPACE= says.
 Exit status: 0 when every chosen notebook ran or was unchanged, 1 when one failed or a figure is not the same, 2 for bad
-usage, 130 after Ctrl-C.
+usage, 130 after Ctrl-C, SIGTERM or SIGHUP. A shell script starts what it puts into the background deaf to Ctrl-C; there,
+SIGTERM ends it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -370,5 +372,17 @@ class Line:
             print("\r\x1b[K", end="", flush=True)
 
 
+def end_as_with_ctrl_c() -> None:
+    """SIGTERM and SIGHUP interrupt like Ctrl-C, so that the run is closed; but not under nohup."""
+
+    def interrupt(*_) -> None:
+        raise KeyboardInterrupt
+
+    for number in (getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")):
+        if number and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, interrupt)
+
+
 if __name__ == "__main__":
+    end_as_with_ctrl_c()
     sys.exit(main())

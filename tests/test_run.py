@@ -184,8 +184,9 @@ def test_a_reason_goes_with_in_place(capsys):
     assert "--in-place" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
-def test_ctrl_c_interrupts_the_run_and_leaves_nothing_half_written(workspace):
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_ctrl_c_interrupts_the_run_and_leaves_nothing_half_written(workspace, number):
     made = notebook(
         workspace,
         "from helpers import journal\nrun = journal.start('03_gpt')",
@@ -196,6 +197,7 @@ def test_ctrl_c_interrupts_the_run_and_leaves_nothing_half_written(workspace):
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import sys; sys.path[:0] = [sys.argv[1]]; from helpers import run; from test_run import *\n"
         "course.notebook = lambda name: Somewhere('03_gpt', '', '', folder=sys.argv[2])\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL); run.end_as_with_ctrl_c()\n"
         "sys.exit(run.main(['--only', '03']))"
     )
     process = subprocess.Popen(
@@ -208,7 +210,7 @@ def test_ctrl_c_interrupts_the_run_and_leaves_nothing_half_written(workspace):
     ).read_text("utf-8"):
         assert time.monotonic() < end and process.poll() is None, process.communicate()
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(getattr(signal, number))
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "interrupted" in err
