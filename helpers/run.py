@@ -8,7 +8,7 @@
 Executed copies go to artifacts/notebooks/; the committed notebooks are left alone unless --in-place says otherwise.
 --reproduce leaves journal/ and images/ alone, too: it works in artifacts/reproduce/, or where LAB_WORKSPACE= says.
 Exit status: 0 when every chosen notebook ran or was unchanged, 1 when one failed or a figure is not the same, 2 for bad
-usage, 130 after Ctrl-C, SIGTERM or SIGHUP. What a shell script puts into the background is deaf to Ctrl-C: there SIGTERM
+usage, 130 after Ctrl-C, SIGTERM or SIGHUP. What a script puts into the background is deaf to Ctrl-C: there SIGTERM
 ends it.
 """
 
