@@ -198,3 +198,35 @@ def test_small_faults_stay_mended():
     comment = "# Reads the licence plates of cars.\nimport os\n"
     assert code.licence_header(Document("a", "code", "t", "a", text=comment, codec="utf-8")).document.text == comment
     assert steps.mojibake(Document("a", "text", "t", "a", text="a ×Ø b\n", codec="utf-8")).document.text == "a ×Ø b\n"
+
+
+def test_what_an_attacker_found_about_bytes_stays_mended():
+    english = (
+        "It’s been a long time and I’m sorry. We don’t have a telephone in the house, so please write to us instead."
+    )
+    assert decoding.decoded(english.encode("cp1252")).text == english
+    assert decoding.decoded("The word is café".encode("latin-1")).text == "The word is café"
+    assert decoding.decoded(b"\x1b[32mOK\x1b(B\x1b[m step 1\n").text
+    assert decoding.decoded(b"\xef\xbb\xbf" + "Grüße ".encode() * 200 + b"\xff").replaced == 1
+    assert decoding.decoded("\ufeffHallo Welt".encode("utf-16-le") + b"x").text == "Hallo Welt"
+    assert decoding.without_controls("a" * 100_000 + "\b" * 100_000) == ""
+
+
+@pytest.mark.parametrize(
+    "prose",
+    ["<!-- licence line -->\n" * 40 + "# Title", "<book review> by Jo", '["Hamlet", "Macbeth"] are plays of his',
+     "1234 5678 9012 3456 7890\n" * 20],
+)  # fmt: skip
+def test_what_only_begins_like_a_format_is_none(prose):
+    assert formats.not_prose(prose) == "" and formats.binary(b"RIFFs of guitar players") == ""
+
+
+def test_a_quotation_mark_between_tabs_swallows_no_row(tmp_path):
+    (tmp_path / "a.tsv").write_text('id\ttext\n1\tfirst\n2\t"To be\n3\tthird\n4\t"Yes," he said.\n')
+    found = list(streams.read(listing.find([tmp_path / "a.tsv"])[0][0], "text"))
+    assert [d.text for d in found] == ["first", '"To be', "third", '"Yes," he said.']
+
+
+def test_what_a_reviewer_types_between_angles_is_no_tag():
+    text = "<i think this is great> a <b grade movie>, ?a=1&copy=2\n"
+    assert steps.tags(Document("a", "review", "t", "a", text=text, codec="utf-8")).document.text == text

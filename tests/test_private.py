@@ -287,3 +287,26 @@ def test_contamination_is_its_definition():
         text = chance.choices(words, k=12)
         expected = any(tuple(text[i : i + 5]) in runs for i in range(8))
         assert (index.find(", ".join(text).upper()) is not None) == expected
+
+
+# What an attacker found: each with what has to be gone, and what has to be left.
+ATTACKED = {
+    "server 93.184.216.34, over 93.184.216.34": "server <IP_ADDRESS>, over <IP_ADDRESS>",
+    "unknown[93.184.216.34]:25 93.184.216.34.443 > x": "unknown[<IP_ADDRESS>]:25 <IP_ADDRESS>.443 > x",
+    "ion@firma.md juan@empresa.py": "<EMAIL> <EMAIL>",
+    "Tel.+49 30 1234567 T+44 20 7946 0958": "Tel.<PHONE> T<PHONE>",
+    "+49 30/1234567, +44  20  7946  0958": "<PHONE>, <PHONE>",
+    "212-736-5000x12 +44 20 7946 0958Fax": "<PHONE>x12 <PHONE>Fax",
+    '{"SecretAccessKey": "' + "wJalrXUtnF" * 4 + '"}': '{"SecretAccessKey": "<KEY>"}',
+    "redis://:s3cret@host postgres://u:p@ss@host/x": "redis://<KEY>@host postgres://<KEY>@host/x",
+    "." * 80 + "jo@example.org jo <at> example <dot> org": "." * 80 + "<EMAIL> <EMAIL>",
+    "begins with -----BEGIN PRIVATE KEY----- on its first line and then ends with -----END PRIVATE KEY-----": None,
+    "Hanif Mohammad 337 499 1958, Model X 310 415 2000 kg": None,
+    "(see 201.12.4.4) Skype 8.98.0.206 OpenSSL 1.1.1.200": None,
+    "x[2001:db8:1:2] y[2000:3000:4:5]": None,
+}
+
+
+@pytest.mark.parametrize("text", ATTACKED)
+def test_what_an_attacker_found_stays_mended(text):
+    assert private.redact(text)[0] == (ATTACKED[text] or text)

@@ -71,6 +71,7 @@ def apparatus(document: Document) -> Keep | Drop:
     return Keep(replace(document, text=text))
 
 
+_CHAPTER = re.compile(r"(?:CHAPTER|PART|BOOK|ACT)\b", re.I)
 _ENTRY = re.compile(r"\d[\d\s,;–-]*\.?\s*$|\bsee\b", re.I)
 
 
@@ -80,9 +81,12 @@ def _without_index(text: str, begin: int, end: int) -> str:
     full = [line for line in lines if line.strip()]
     if sum(bool(_ENTRY.search(line)) for line in full[:20]) < 0.6 * len(full[:20]) or len(full) < 3:
         return text  # a sign on a door, say
-    prose = 0
+    prose: list[int] = []
     for number, line in enumerate(lines):
-        prose = prose + 1 if len(line) > 50 and not _ENTRY.search(line) else 0
-        if prose == 4:  # another chapter
-            return text[:begin] + "\n".join(lines[number - 3 :])
+        if _CHAPTER.match(line):
+            return text[:begin] + "\n".join(lines[number:])
+        if line.strip():
+            prose = [*prose, number] if len(line) > 50 and not _ENTRY.search(line) else []
+        if len(prose) == 4:  # more of the book
+            return text[:begin] + "\n".join(lines[prose[0] :])
     return text[:begin]

@@ -12,7 +12,9 @@ _BOMS = (
     *((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32")),
     *((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")),
 )
-_SHIFTS = re.compile(rb"\x1b[$(]|~\{")  # the 7-bit codecs of the East: plain ASCII to whoever does not know them
+_SHIFTS = re.compile(
+    rb"\x1b\$|\x1b\([JI]|~\{"
+)  # the 7-bit codecs of the East: plain ASCII to whoever does not know them
 _SEVEN_BIT = ("iso-2022", "iso2022", "hz")
 # The decoded bytes of one codec may be those of several; where letters differ only by age, today's are taken.
 _ROMANIAN = str.maketrans("\u015e\u015f\u0162\u0163", "\u0218\u0219\u021a\u021b")
@@ -20,14 +22,14 @@ _ROMANIAN = str.maketrans("\u015e\u015f\u0162\u0163", "\u0218\u0219\u021a\u021b"
 _TERMINAL = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]{0,500}(?:\x07|\x1b\\)|\x1b[()][0-9A-Za-z]|\x1b[=>78cDEHMNOZ]"
 )
-_OVERSTRIKE = re.compile(r"[^\n\x08]\x08")  # "_\bx" and "x\bx": underlined and bold on a typewriter
 _SEPARATORS = re.compile(r"[\x0b\x0c\x1c-\x1f\x85]+")  # of pages, of the nodes of an info file, of records
 _NO_TEXT = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f]")
 _WORD, _LATIN = re.compile(r"[^\W\d_]+"), re.compile("[A-Za-z\u00c0-\u024f]")
-_OTHER = re.compile(
-    "[\u0370-\u1dff]"
-)  # Greek, Cyrillic, Hebrew, Arabic …; in Chinese or Japanese, Latin may stand beside
-GUESSES = 8  # of the detector that are tried, in its order
+_OTHER = re.compile("[\u0370-\u1dff]")  # Greek, Cyrillic, Hebrew …; in Chinese or Japanese, Latin may stand beside
+# "It’s" on Windows: ASCII beside it, and the quotation marks and dashes that all its codecs have in the same places.
+_APOSTROPHE = re.compile(rb"[A-Za-z]\x92[a-z]")
+_PLAIN_OR_MARKS = bytes(range(128)) + b"\x82\x84\x85\x91\x92\x93\x94\x95\x96\x97\xa0"
+GUESSES, NEAR = 8, 0.95  # of the detector that are tried, in its order; what is nearly as likely as its first
 _LOST = re.compile("[\ufffd\ud800-\udfff]")
 
 
@@ -62,6 +64,10 @@ def decoded(raw: bytes) -> Decoded:
     try:
         return _judged(Decoded(raw.decode(codec or "utf-8"), codec or "utf-8"))
     except UnicodeDecodeError as error:
+        if codec == "utf-8-sig":
+            return _judged(_mended(raw.removeprefix(_BOMS[0][0])) or _guess(raw))
+        if codec.startswith("utf-16") and len(raw) % 2:
+            return _judged(Decoded(raw[:-1].decode(codec, "replace"), codec, 1))
         if codec:
             return Decoded(None, why=f"{codec} by its first bytes, but {error.reason} at byte {error.start:,}")
     return _judged(_mended(raw) or _guess(raw))
@@ -84,7 +90,9 @@ def _mended(raw: bytes) -> Decoded | None:
     broken = text.count("\ufffd") - raw.count("\ufffd".encode())
     others = len(text) - len(text.encode("ascii", "ignore")) - broken
     whole = raw.decode("utf-8", "ignore")
-    if broken == 1 and raw.startswith(whole.encode()) and len(raw) - len(whole.encode()) < 4:
+    cut = raw.startswith(whole.encode()) and len(raw) - len(whole.encode()) < 4
+    # ASCII with one letter at its end that is not cut, but of an old codec, is for the detector.
+    if broken == 1 and cut and not whole.isascii():
         return Decoded(whole, "utf-8", 1)  # the file ends in the middle of a character
     if others <= 2 * broken:
         return None
@@ -100,19 +108,31 @@ def _mended(raw: bytes) -> Decoded | None:
 def _guess(raw: bytes) -> Decoded:
     import chardet
 
+    if _APOSTROPHE.search(raw) and not raw.translate(None, _PLAIN_OR_MARKS):
+        return Decoded(raw.decode("cp1252"), "windows-1252", why="guessed")
+    guesses = []
     for guess in chardet.detect_all(raw, ignore_threshold=True)[:GUESSES]:
-        try:
-            text = raw.decode(guess["encoding"] or "ascii")
-        except (UnicodeDecodeError, LookupError):
-            continue
-        if _mixed(text):
-            continue
-        meant = (guess["language"] or "").split("-")[0]
-        if guess["confidence"] < value("codec_sure") and (seen := language(text)) != meant:
-            return Decoded(None, why=f"perhaps {guess['encoding']}, but then its language is {seen}, not {meant}")
-        text = text.translate(_ROMANIAN) if meant == "ro" else text
-        return Decoded(text, guess["encoding"].lower(), why="guessed")
-    return Decoded(None, why="no codec fits all of its bytes, or makes words of them")
+        text = _read_as(raw, guess["encoding"])
+        if text is not None and not _mixed(text):
+            guesses.append((guess["encoding"], guess["confidence"], (guess["language"] or "").split("-")[0], text))
+    if not guesses:
+        return Decoded(None, why="no codec fits all of its bytes, or makes words of them")
+    codec, sure, meant, text = guesses[0]
+    if (seen := language(text)) != meant:
+        # Czech by the detector and English by its words: is there one nearly as likely where both say the same?
+        near = (guess for guess in guesses[1:] if guess[1] >= NEAR * sure and language(guess[3]) == guess[2])
+        if found := next(near, None):
+            codec, sure, meant, text = found
+        elif sure < value("codec_sure"):
+            return Decoded(None, why=f"perhaps {codec}, but then its language is {seen}, not {meant}")
+    return Decoded(text.translate(_ROMANIAN) if meant == "ro" else text, codec.lower(), why="guessed")
+
+
+def _read_as(raw: bytes, codec: str | None) -> str | None:
+    try:
+        return raw.decode(codec) if codec else None
+    except (UnicodeDecodeError, LookupError):
+        return None
 
 
 def _mixed(text: str) -> bool:
@@ -150,12 +170,24 @@ def garbled(text: str) -> str:
     return ""
 
 
+def _struck_over(text: str) -> str:
+    """ "_\\bx" and "x\\bx" are underlined and bold on a typewriter: a step back takes the letter before it away."""
+    kept: list[str] = []
+    for character in text:
+        if character == "\x08":
+            if kept and kept[-1] != "\n":
+                kept.pop()
+        else:
+            kept.append(character)
+    return "".join(kept)
+
+
 def without_controls(text: str, lost: bool = True) -> str:
     """Colours and other orders to a terminal go as a whole, what is struck over on a typewriter becomes one letter,
     separators of pages, nodes and records end a line. With `lost`, all other control characters go, too."""
     if "\x1b" in text:
         text = _TERMINAL.sub("", text)
-    while "\x08" in text and _OVERSTRIKE.search(text):
-        text = _OVERSTRIKE.sub("", text)
+    if "\x08" in text:
+        text = _struck_over(text)
     text = _SEPARATORS.sub("\n", text)
     return re.sub("[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ufeff\u00ad]", "", text) if lost else text

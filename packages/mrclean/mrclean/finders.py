@@ -20,10 +20,14 @@ _BASE64 = "A-Za-z0-9+/"
 _BETWEEN = r"(?:\\[nr]|[\s\"',>+|\\]){1,24}"
 _LINE = rf"{_BETWEEN}[{_BASE64}]{{16,100}}={{0,2}}(?![{_BASE64}=])"
 _LAST_LINE = rf"{_BETWEEN}(?:[{_BASE64}]{{1,76}}={{1,2}}|[{_BASE64}]{{1,76}}\Z)"
+_NO_PROSE = r"(?![^-]{0,100}?(?:[a-z]{1,12} ){4})"  # "begins with …, and ends with …"
 _KEY_HEAD = r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
 # The issuers' own forms: the signs that one begins with, and the form. Each is long enough that text does not hold it.
 SECRETS = {
-    "private key": (("-----BEGIN ",), rf"{_KEY_HEAD}(?:[^-]|-(?!----)){{1,20000}}-----END [A-Z0-9 ]{{1,40}}-----"),
+    "private key": (
+        ("-----BEGIN ",),
+        rf"{_KEY_HEAD}{_NO_PROSE}(?:[^-]|-(?!----)){{1,20000}}-----END [A-Z0-9 ]{{1,40}}-----",
+    ),
     # Whole lines of it, and a shorter one at its end; or cut off, so that nothing follows.
     "private key without an end": (
         ("-----BEGIN ",),
@@ -36,7 +40,7 @@ SECRETS = {
         r"(?<![A-Za-z0-9])(?:gh[pousr]_[A-Za-z0-9]{36,251}|github_pat_\w{22,255})(?!\w)",
     ),
     "GitLab token": (("glpat-",), r"(?<![\w-])glpat-[\w-]{20,64}(?![\w-])"),
-    "Slack token": (("xox",), r"(?<![\w-])xox[abeoprs]-(?:\d{1,14}-){1,3}[A-Za-z0-9-]{10,64}(?![\w-])"),
+    "Slack token": (("xox",), r"(?<![\w-])xox[abeoprs](?:\.xox[bp])?-(?:\d{1,14}-){1,3}[A-Za-z0-9-]{10,64}(?![\w-])"),
     "Slack app token": (("xapp-",), r"(?<![\w-])xapp-\d-[A-Z0-9]{8,14}-\d{8,16}-[a-z0-9]{32,80}(?!\w)"),
     "Stripe key": (("sk_live_", "rk_live_"), r"(?<![A-Za-z0-9])[rs]k_live_[0-9A-Za-z]{24,247}(?![0-9A-Za-z])"),
     "Google API key": (("AIza",), r"(?<![\w-])AIza[\w-]{35}(?![\w-])"),
@@ -49,21 +53,45 @@ SECRETS = {
     "npm token": (("npm_",), r"(?<![A-Za-z0-9])npm_[A-Za-z0-9]{36}(?!\w)"),
     "PyPI token": (("pypi-",), r"(?<![\w-])pypi-AgE[\w-]{50,1000}(?![\w-])"),
     "Hugging Face token": (("hf_", "api_org_"), r"(?<![A-Za-z0-9])(?:hf|api_org)_[A-Za-z0-9]{34}(?!\w)"),
+    "token with the issuer's sign": (
+        (
+            "dop_v1_",
+            "doo_v1_",
+            "shpat_",
+            "shpss_",
+            "hvs.",
+            "dckr_pat_",
+            "sk-or-v1-",
+            "gsk_",
+            "glrt-",
+            "whsec_",
+            "ya29.",
+        ),
+        r"(?<![\w-])(?:do[op]_v1_[0-9a-f]{64}|shp(?:at|ss)_[0-9a-fA-F]{32}|hvs\.[\w-]{24,200}|dckr_pat_[\w-]{27}"
+        r"|sk-or-v1-[0-9a-f]{64}|gsk_[A-Za-z0-9]{52}|glrt-[\w-]{20,64}|whsec_[A-Za-z0-9+/=]{32,64}|ya29\.[\w-]{30,400})(?!\w)",
+    ),
+    "Telegram token": ((":AA",), r"(?<=\d):AA[\w-]{33}(?![\w-])"),
+    "web hook": (
+        ("hooks.slack.com/services/", "discord.com/api/webhooks/", "discordapp.com/api/webhooks/"),
+        r"(?:hooks\.slack\.com/services|discord(?:app)?\.com/api/webhooks)/(?P<secret>[\w/-]{20,200})",
+    ),
+    "Azure key": (("AccountKey=",), r"AccountKey=(?P<secret>[A-Za-z0-9+/]{86}==)"),
+    "age key": (("AGE-SECRET-KEY-1",), r"(?<!\w)AGE-SECRET-KEY-1[0-9A-Z]{58}(?!\w)"),
     "SendGrid key": (("SG.",), r"(?<![\w.-])SG\.[\w-]{22}\.[\w-]{43}(?![\w-])"),
     "JSON web token": (("eyJ",), r"(?<![\w-])eyJ[\w-]{8,2000}\.eyJ[\w-]{8,4000}\.[\w-]{8,1000}(?![\w-])"),
-    "password in a URL": (("://",), r"://(?P<secret>[^\s/@:\"'<>]{1,64}:[^\s/@\"'<>]{1,64})@"),
+    "password in a URL": (("://",), r"://(?P<secret>[^\s/@:\"'<>]{0,64}:[^\s/\"'<>]{1,64})@"),
 }
 _SECRETS = [(sign, re.compile(form, re.ASCII)) for signs, form in SECRETS.values() for sign in signs]
 # A secret without a form of its own: what its name says it is.
 _NAMED_SECRET = re.compile(
-    r"aws.{0,20}?secret.{0,20}?[:=]>?\s{0,3}[\"']?(?P<secret>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])", re.I
+    r"secret_?(?:access_?)?key[\"']?\s{0,4}[:=]>?\s{0,3}[\"']?(?P<secret>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])", re.I
 )
 
 # ---- e-mail ----------------------------------------------------------------------------------------------------------
 
 _LETTERS = "A-Za-z0-9\u00c0-\u024f\u0370-\u052f\u1e00-\u1fff\u0300-\u036f"  # of scripts with blanks between words
 _NAME_BACKWARDS = re.compile(rf"[{_LETTERS}_.+%'-]+")
-_FILE_ENDING = r"(?:png|jpe?g|gif|svg|webp|tar|gz|zip|html?|py|js|css|txt|md|json)(?![A-Za-z0-9])"
+_FILE_ENDING = r"(?:png|jpe?g|gif|svg|webp|tar|gz|html?|js|css|txt|json)(?![A-Za-z0-9])"
 _EASTERN = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f"
 _LABEL = rf"(?:[{_LETTERS}](?:[{_LETTERS}-]{{0,61}}[{_LETTERS}])?|[{_EASTERN}]{{1,40}})"
 _TOP = r"(?:[A-Za-z]{2,24}|xn--[A-Za-z0-9-]{2,59}|[\u0400-\u04ff]{2,10})"
@@ -77,23 +105,26 @@ _SPELLED_DOMAIN = re.compile(rf"(?:[A-Za-z0-9-]{{1,63}}{_SPELLED_DOT}){{1,6}}[A-
 
 # ---- numbers ---------------------------------------------------------------------------------------------------------
 
-_IPV4 = re.compile(r"(?<![0-9A-Za-z_.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\.?[0-9A-Za-z_]|-(?![0-9]{1,3}\.))")
+_IPV4 = re.compile(
+    r"(?<![0-9A-Za-z_.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}"
+    r"(?:(?!\.?[0-9A-Za-z_]|-(?![0-9]{1,3}\.))|(?=\.[0-9]{2,5}(?: [>:]|:)))"  # tcpdump writes the port behind a dot
+)
 _THREE_NUMBERS = re.compile(r"[0-9]\.[0-9]{1,3}\.[0-9]")
 _IPV6 = re.compile(  # 2000::/3, all there is
     r"(?<![0-9A-Za-z_:.])[23][0-9A-Fa-f]{3}(?::[0-9A-Fa-f]{0,4}){3,7}(?![0-9A-Za-z_:]|\.[0-9A-Za-z_])"
 )
 _TWO_COLONS = re.compile(r":[0-9A-Fa-f]{0,4}:")
 _NO_ADDRESS = re.compile(  # what four numbers are when this stands before them
-    r"(?:version|release|build|firmware|v|ver|section|clause|article|chapter|§|[=<>~]=|oid|posix|1003\.\w{1,3}"
-    r"|rev(?:ision)?|branch|cvs|rcs|,v|merged(?:[ ]\w{1,20})?)[.:]?\s{0,3}$",
+    r"(?:(?<![A-Za-z])(?:version|release|build|firmware|v|ver|section|clause|article|chapter|oid|posix|rev(?:ision)?|see"
+    r"|branch|cvs|rcs|merged(?:[ ]\w{1,20})?)|§|[=<>~]=|1003\.\w{1,3}|,v)[.:]?\s{0,3}$",
     re.I | re.ASCII,
 )
-_BLANK = r"[ .\xa0\u2009\u202f\u2010-\u2013-]"
+_BLANK = r"(?:[ .\xa0\u2009\u202f\u2010-\u2013/\t-]|[ ]{2})"
 _LINE_END = r"[ -]?\n[ \t>]{0,8}"
 _BETWEEN_DIGITS = rf"(?:{_BLANK}|{_LINE_END})"
-_NUMBER_ENDS = r"(?![0-9A-Za-z]|[-\u2010-\u2013][0-9A-Za-z]|\.[0-9])"
+_NUMBER_ENDS = r"(?![0-9a-wyz]|[-\u2010-\u2013][0-9A-Za-z]|\.[0-9]|x[^0-9])"
 _INTERNATIONAL = re.compile(
-    rf"(?<![0-9A-Za-z+.-])(?:\+|00(?=[1-9][0-9]{{0,2}}{_BLANK}))[0-9]{{1,3}}{_BETWEEN_DIGITS}?"
+    rf"(?<![0-9+-])(?<![0-9]\.)(?<![a-zA-Z][a-zA-Z])(?:\+|\(?00(?=[1-9][0-9]{{0,2}}{_BLANK}))[0-9]{{1,3}}{_BETWEEN_DIGITS}?"
     rf"(?:\(?[0-9]{{1,4}}\)?{_BETWEEN_DIGITS}?){{1,4}}[0-9]{{2,6}}{_NUMBER_ENDS}"
 )
 _NORTH_AMERICAN = re.compile(
@@ -103,6 +134,11 @@ _NORTH_AMERICAN = re.compile(
     # With blanks alone, not in a row of numbers.
     r"|(?<![0-9][ \n])[0-9]{3}[ \xa0\n][0-9]{3}[ \xa0\n](?![0-9]{4}[ \n][0-9]))[0-9]{4}"
     rf"{_NUMBER_ENDS}"
+)
+# With blanks alone, what stands behind a name is a score or a size ("Hanif Mohammad 337 499 1958").
+_BLANKS_ALONE = re.compile(r"[0-9]{3}\s[0-9]{3}\s[0-9]{4}")
+_SCORES = re.compile(
+    r"(?:^|[^A-Za-z])(?!(?:Tel|Phone|Call|Fax|Cell|Mobile|Ph|T|P|Text|Dial|At)\.? ?$)[A-Z][A-Za-z]*\.? ?$"
 )
 _END_OF_PHONE = re.compile(rf"[0-9]{{3}}{_BETWEEN_DIGITS}[0-9]{{4}}")
 _IN_A_LINK = re.compile(
@@ -161,7 +197,7 @@ def _addresses(text: str) -> Iterator[tuple[int, int]]:
             path = _PATH.match(text, domain.end())
             if not path or "@" in text[domain.end() : domain.end() + 80].split()[0]:
                 yield begin, domain.end()
-    if "(" in text or "[" in text or "{" in text:
+    if any(sign in text for sign in ("(at", "(AT", "( ", "(@", "[at", "[AT", "[ ", "[@", "{at", "<at", "<AT", "{ ")):
         for spelled in _SPELLED_AT.finditer(text):
             at = spelled.start() - (text[spelled.start() - 1 : spelled.start()] == " ")
             if (begin := _name_before(text, at)) < at and (domain := _SPELLED_DOMAIN.match(text, spelled.end())):
@@ -171,10 +207,9 @@ def _addresses(text: str) -> Iterator[tuple[int, int]]:
 def _name_before(text: str, at: int) -> int:
     """Where the name that ends at `at` begins; `at` where there is none, or one longer than 64 characters."""
     found = _NAME_BACKWARDS.match(text[max(0, at - 65) : at][::-1])
-    if not found or found.end() > 64:
-        return at
-    name = found[0][::-1]
-    return at - len(name.lstrip("_.+%'-"))
+    name = found[0][::-1].lstrip("_.+%'-") if found else ""
+    name = re.split(r"[.'+%-]{3,}", name)[-1]  # dots that lead the eye to it are no part of a name
+    return at - len(name) if len(name) < 65 else at
 
 
 def _is_public(match: re.Match) -> bool:
@@ -189,7 +224,8 @@ def _is_public(match: re.Match) -> bool:
     # The number of a version or a section has small parts far more often than an address; so has that of a revision
     # on a branch of CVS, and the branch is even (1.120.2.14).
     first, _, third, _ = address.packed[:4]
-    numbered = max(address.packed) < 32 or (first < 5 and third < 32 and third % 2 == 0)
+    product = first < 20 and re.search(r"(?:^|[^A-Za-z])[A-Z][A-Za-z]{2,} $", before)  # "Skype 8.98.0.206"
+    numbered = max(address.packed) < 32 or product or (first < 5 and third < 32 and third % 2 == 0)
     return address.is_global and not address.is_multicast and not (address.version == 4 and numbered)
 
 
@@ -200,7 +236,8 @@ def _may_stand_behind(before: str) -> bool:
         return bool(re.search(r"(?:^|[\s\"'(,;=:/\])]|[0-9a-z]\.[a-z]{2,10}|\.[0-9]{1,3})/$", before))
     if before.endswith("-"):
         return bool(re.search(r"(?:^|[\s(]|\.[0-9]{1,3}[ ]?)-$", before))
-    return not before.endswith("[") or bool(re.search(r"(?:^|[\s/@(\"'=,])\[$", before))
+    # "x[2001:db8:…]" is a slice of a list; "unknown[93.184.216.34]" is how a mail server writes a client.
+    return not before.endswith("[") or not re.search(r"(?:^|[^A-Za-z0-9_.])[A-Za-z_]\w{0,2}\[$", before)
 
 
 def _phones(text: str) -> Iterator[tuple[int, int]]:
@@ -211,6 +248,8 @@ def _phones(text: str) -> Iterator[tuple[int, int]]:
     for last in _END_OF_PHONE.finditer(text):  # seven digits: the number begins with them, or a little before
         for at in range(max(0, last.start() - 24), last.start() + 1):
             found = _NORTH_AMERICAN.match(text, at) if text[at] in "(0123456789" else None
+            if found and _BLANKS_ALONE.fullmatch(found[0]) and _SCORES.search(text[max(0, at - 20) : at]):
+                found = None
             if found and (length := _dialled(found[0])):
                 yield at, at + length
                 break

@@ -34,13 +34,15 @@ _MARKED_UP = {
     "{\\rtf": "rich text (RTF); save it as text",
     "WARC/": "a web archive (WARC); take the pages out with warcio or trafilatura",
 }
+_COMMENTS = r"(?:<!--(?:(?!-->).){0,2000}-->\s*+)*+"
 _HTML = re.compile(
-    r"\s*(?:<\?xml[^>]{0,200}\?>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doctype\s+html|html[\s>]|head[\s>]|body[\s>])",
+    rf"\s*(?:<\?xml[^>]{{0,200}}\?>\s*)?{_COMMENTS}"
+    r"<(?:!doctype\s+html|html[\s>]|head[\s>]|body[\s>]|meta\s[^<>]*charset|title>[^<>]*</title>)",
     re.I | re.S,
 )
-_XML = re.compile(r"\s*<\?xml\s|\s*<(?:svg|mediawiki|rss|feed|TEI|article|book)\s", re.I)
+_XML = re.compile(r"\s*<\?xml\s|\s*<(?:svg|mediawiki|rss|feed|TEI)\s[^<>]*xmlns", re.I)
 _MBOX = re.compile(r"From \S+.{0,60}\d{4}\s*\n(?:[A-Z][\w-]{1,40}: .*\n(?:[ \t].*\n)*){2}")
-_HEX_DUMP = re.compile(r"^(?:0x)?[0-9a-fA-F]{4,16}:?(?:[ \t]+[0-9a-fA-F]{2,8}){4,}", re.M)
+_HEX_DUMP = re.compile(r"^(?:0x)?[0-9a-fA-F]{7,16}:?(?:[ \t]+[0-9a-fA-F]{2,8}){4,}", re.M)
 _BASE64_LINE = re.compile(r"^[A-Za-z0-9+/]{60,}={0,2}$", re.M)
 
 
@@ -53,7 +55,7 @@ def binary(head: bytes) -> str:
     """What a file without text is; "" where its first bytes are none of those known."""
     if head.startswith(b"PK\3\4"):
         return next((what for sign, what in _ZIPPED.items() if sign in head[:4096]), "a zip archive; unpack it first")
-    if head.startswith(b"RIFF"):
+    if head.startswith(b"RIFF") and any(byte < 9 for byte in head[:64]):
         return _RIFF.get(head[8:12], "a picture, sound or film (RIFF)")
     if head[4:8] == b"ftyp":
         return "a film or sound (MP4)"
@@ -89,9 +91,9 @@ def not_prose(head: str) -> str:
         return what
     lines = max(1, min(200, head.count("\n")))
     top = "\n".join(head.split("\n")[:200])
-    if lines >= 5 and len(_HEX_DUMP.findall(top)) > 0.8 * lines:
+    if lines >= 5 and len(_HEX_DUMP.findall(top)) > 0.8 * lines and re.search("[a-fA-F]", top):
         return "a hex dump"
-    if lines >= 5 and len(_BASE64_LINE.findall(top)) > 0.8 * lines:
+    if lines >= 5 and len(_BASE64_LINE.findall(top)) > 0.8 * lines and re.search("[a-z]", top):
         return "base64; decode it first"
     return ""
 
@@ -103,6 +105,6 @@ def _json(text: str) -> str:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
-        # Cut off or not: a brace, and then a key in quotation marks, begins no prose.
-        return "JSON" if re.match(r"\s*[{\[]\s*(?:\[|\{)?\s*\"[^\"\n]{1,200}\"\s*[:,]", text) else ""
+        # Cut off or not: a brace, and then a key in quotation marks and a colon, begins no prose.
+        return "JSON" if re.match(r"\s*\[?\s*\{\s*\"[^\"\n]{1,200}\"\s*:", text) else ""
     return "JSON" if isinstance(found, (dict, list)) and found else ""

@@ -60,10 +60,10 @@ def language(document: Document) -> Keep | Drop:
     return Keep(replace(document, scores={**document.scores, "english": probability}))
 
 
-_BREAK = re.compile(r"<(?:br|/?p|/?div|/?li|hr)(?:\s[^<>]{0,200})?/?>\s?", re.I)
-_TAG = re.compile(
-    r"</?(?:b|i|u|em|strong|span|a|font|ul|ol|center|small|big|blockquote|h[1-6])(?:\s[^<>]{0,300})?/?>", re.I
-)
+_ATTRIBUTES = r"(?:\s+[a-z-]{1,30}\s*=\s*(?:\"[^\"<>]{0,300}\"|'[^'<>]{0,300}'|[^\s<>\"']{1,300})){0,20}\s*"
+_BREAK = re.compile(rf"</?(?:br|p|div|li|hr|blockquote|h[1-6]|ul|ol|table|tr){_ATTRIBUTES}/?>\s?", re.I)
+_TAG = re.compile(rf"</?(?:b|i|u|em|strong|span|a|font|center|small|big){_ATTRIBUTES}/?>", re.I)
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9A-Fa-f]{1,6}|[A-Za-z]{2,31}\d{0,2});")
 
 
 def tags(document: Document) -> Keep | Drop:
@@ -72,7 +72,7 @@ def tags(document: Document) -> Keep | Drop:
     if "<" in text:
         text = _TAG.sub("", _BREAK.sub("\n", text))
     if "&" in text:
-        text = html.unescape(text)
+        text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
     return Keep(replace(document, text=text) if text != document.text else document)
 
 

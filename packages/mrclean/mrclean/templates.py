@@ -15,7 +15,11 @@ _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "Augu
 _SIGNS = {
     "ndash": "–", "mdash": "—", "spaced ndash": " – ", "snd": " – ", "spnd": " – ", "nbsp": " ", "dash": "–",
     "en dash": "–",
-    "em dash": "—", "spaced mdash": " — ", "'": "'", "'s": "'s", "'\"": "'\"", "\"'": "\"'", "!": "|", "=": "=",
+    "em dash": "—", "endash": "–", "en-dash": "–", "spaced en dash": " – ", "emdash": "—", "em-dash": "—",
+    "nnbsp": " ", "sp": " ", "spaces": " ", "space": " ", "br": "\n", "pb": "\n\n", "paragraph break": "\n\n",
+    "crlf": "\n",
+    "break": "\n", "flat": "♭", "sharp": "♯", "spaced mdash": " — ", "'": "'", "'s": "'s", "'\"": "'\"",
+    "\"'": "\"'", "!": "|", "=": "=",
     "bull": "•",
     "dot": "·", "middot": "·", "·": "·", "•": "•", "times": "×", "pi": "π", "degree": "°", "deg": "°", "zwj": "",
     "zwnj": "",
@@ -29,7 +33,7 @@ _ARGUMENT = {
         "sc",
          "smallcaps", "caps", "tt", "mono", "code", "kbd", "var", "center", "abbr", "abbrlink", "tooltip",
          "hover title",
-         "unicode", "polytonic", "hebrew", "nastaliq", "greek", "coptic", "script", "not a typo", "typo", "as written",
+         "unicode", "polytonic", "hebrew", "nastaliq", "greek", "coptic", "not a typo", "typo", "as written",
          "visible anchor", "vanchor", "ill", "interlanguage link", "flag", "flagcountry", "flagu", "math", "mvar",
          "overline",
          "overset", "chem2", "ce", "angle", "keypress", "key press", "nihongo2", "nihongo3", "linktext", "iw", "strong",
@@ -37,12 +41,13 @@ _ARGUMENT = {
          "no italic",
          "smalldiv", "bigger", "large", "allow wrap", "bolditalic", "bold", "italic", "italics", "ipa-all",
          "translation"), 1),
-    **dict.fromkeys(("lang", "resize", "color", "colour", "font", "fs", "rtl-lang", "rtl lang", "font color",
+    **dict.fromkeys(("lang", "langx", "script", "resize", "color", "colour", "fs", "rtl-lang", "rtl lang",
     "font size",
                      "fontcolor", "align", "columns-list"), 2),
-    **dict.fromkeys(("w", "wikt-lang", "wt", "transl", "transliteration", "wiktlang", "text color"), -1),
+    **dict.fromkeys(("w", "font color", "font", "wikt-lang", "wt", "transl", "transliteration", "wiktlang",
+    "text color"), -1),
 }  # fmt: skip
-_QUOTES = ("quote", "cquote", "rquote", "bquote", "blockquote", "quotation", "poemquote", "quote box",
+_QUOTES = ("quote", "cquote", "rquote", "bquote", "blockquote", "quotation", "poemquote", "poem quote", "quote box",
 "centered pull quote",
            "imagequote", "quote frame", "block quote", "epigraph", "pull quote")  # fmt: skip
 _JOINED = {"hlist": ", ", "flatlist": ", ", "plainlist": "\n", "ubl": ", ", "unbulleted list": ", ", "ublist": ", ",
@@ -55,7 +60,8 @@ _MONEY = {"us$": "US$", "usd": "US$", "$": "$", "£": "£", "gbp": "£", "€": 
           "pound sterling": "£"}  # fmt: skip
 _RANGES = {"to": "to", "-": "–", "–": "–", "and": "and", "or": "or", "by": "by", "x": "×", "×": "×", "*": "×",
 "to(-)": "to",
-           "and(-)": "and", "+/-": "±", "±": "±", "+": "+", ",": ",", "to about": "to about", "xx": "×"}  # fmt: skip
+           "and(-)": "and", "+/-": "±", "±": "±", "+": "+", ",": ",", "/": "/", "to about": "to about",
+           "xx": "×"}  # fmt: skip
 _DATES = ("start date", "end date", "birth date", "death date", "birth date and age", "death date and age", "date",
 "dts",
           "start date and age", "film date", "release date", "bda", "dda", "birth-date", "death-date",
@@ -92,6 +98,12 @@ def shown(name: str, given: list[str], named: dict[str, str]) -> str | None:
     first = given[0] if given else named.get("1", "")
     if name in _SIGNS:
         return _SIGNS[name]
+    if name == "music":
+        return {"flat": "♭", "sharp": "♯", "natural": "♮"}.get(first, first)
+    if name.endswith(" span"):  # a remark on the words inside
+        return named.get("text", first)
+    if name in ("harvtxt", "harvcoltxt"):
+        return " ".join(given[:-1]) + (f" ({given[-1]})" if len(given) > 1 else first)
     if name in _ARGUMENT:
         wanted = _ARGUMENT[name]
         return (given[wanted - 1 if wanted > 0 else -1] if len(given) >= max(1, wanted) else first) or named.get(
@@ -100,6 +112,9 @@ def shown(name: str, given: list[str], named: dict[str, str]) -> str | None:
     if name.startswith("lang-") or name.startswith("script/"):
         return first
     if name in _QUOTES:
+        if first.lower() in ("left", "right", "center"):  # where the box stands
+            given = given[1:]
+            first = given[0] if given else ""
         text = first or next((named[k] for k in ("text", "quote", "1") if k in named), "")
         by = given[1] if len(given) > 1 else next((named[k] for k in ("author", "sign", "by", "2") if k in named), "")
         return f"\n{text}\n" + (f"— {by}\n" if by and name not in ("cquote", "rquote") else "")
@@ -117,6 +132,8 @@ def shown(name: str, given: list[str], named: dict[str, str]) -> str | None:
 
 def is_text(name: str) -> bool:
     """Does this template stand for words, whatever its arguments are?"""
+    if name in ("music", "harvtxt", "harvcoltxt") or name.endswith(" span"):
+        return True
     known = (_SIGNS, _ARGUMENT, _QUOTES, _JOINED, _MONEY, *_MADE.values())
     return any(name in names for names in known) or name.startswith(("lang-", "script/", "formatnum:"))
 
@@ -126,6 +143,10 @@ def _grouped(number: str) -> str:
     return f"{int(whole):,}{point}{rest}" if re.fullmatch(r"-?\d{1,18}", whole) else number.strip()
 
 
+_TOGETHER = {("ft", "in"), ("yd", "ft"), ("lb", "oz"), ("st", "lb"), ("mi", "yd"), ("mi", "ft"), ("mi", "chain"),
+             ("yd", "in"), ("h", "min"), ("°", "′")}  # fmt: skip
+
+
 def _convert(name: str, given: list[str], named: dict[str, str]) -> str:
     """A quantity, or a range of them, with its unit: 400|to|670|mm."""
     parts, at = [given[0]] if given else [], 1
@@ -133,11 +154,12 @@ def _convert(name: str, given: list[str], named: dict[str, str]) -> str:
         parts += [_RANGES[given[at].lower()], given[at + 1]]
         at += 2
     unit = given[at] if at < len(given) else ""
-    # Without blanks around a dash; feet and inches come in pairs: 5|ft|10|in.
-    told = " ".join(parts).replace(" – ", "–")
-    more = given[at + 1 : at + 3]
-    if unit == "ft" and len(more) == 2 and more[1] == "in":
-        return f"{told} ft {more[0]} in"
+    told = " ".join(parts).replace(" – ", "–").replace(" / ", "/")  # without blanks around a dash
+    # Units that come together: 5|ft|10|in.
+    while at + 2 < len(given) and (given[at].lower(), given[at + 2].lower()) in _TOGETHER:
+        told += f" {given[at]} {given[at + 1]}"
+        at += 2
+        unit = given[at]
     return f"{told} {unit}".strip()
 
 
@@ -148,16 +170,19 @@ def _fraction(name: str, given: list[str], named: dict[str, str]) -> str:
 
 
 def _value(name: str, given: list[str], named: dict[str, str]) -> str:
-    if name == "e":
+    if name in ("e", "x10^"):
         return f"×10^{given[0]}" if given else ""
     told = f"{given[0]}" if given else ""
-    told += f" ± {given[1]}" if len(given) > 1 and given[1] else ""
+    if len(given) > 1 and given[1]:  # how uncertain it is: ± 0.3, or "(15)" of the last digits
+        told += given[1] if given[1].startswith("(") else f" ± {given[1]}"
     told += f"×10^{named['e']}" if named.get("e") else ""
     unit = named.get("u") or named.get("ul") or named.get("up") or ""
     return f"{told} {unit}".strip()
 
 
 def _date(name: str, given: list[str], named: dict[str, str]) -> str:
+    written = {month.lower()[:3]: str(number) for number, month in enumerate(_MONTHS, start=1)}
+    given = [written.get(value.lower()[:3], value) for value in given]
     numbers = [int(value) for value in given[:3] if value.isdecimal()]
     if not numbers:
         return given[0] if given else ""
@@ -211,7 +236,7 @@ def _ship(name: str, given: list[str], named: dict[str, str]) -> str:
 _MADE: dict[Callable, tuple[str, ...]] = {
     _convert: ("convert", "cvt"),
     _fraction: ("frac", "fraction", "sfrac", "frac2", "fract"),
-    _value: ("val", "e", "scinote"),
+    _value: ("val", "e", "x10^", "scinote"),
     _date: _DATES,
     _as_of: ("as of", "asof", "as-of"),
     _years: tuple(_YEARS),

@@ -98,15 +98,16 @@ def read(wikitext: str) -> tuple[str, Counter]:
         wikitext = _without_templates(_PLAIN_LINK.sub(_link_text, _REFERENCE.sub("", wikitext)), unknown)
         wikitext = _without_link_lists(wikitext)
     text = _plain(mwparserfromhell.parse(wikitext, skip_style_tags=True), unknown)
-    text = _BEHAVIOUR.sub("", without_quotes(text))  # bold and italics are left as they are by skip_style_tags
+    # Bold and italics are left as they are by skip_style_tags.
+    text = _BEHAVIOUR.sub("", without_quotes(text)).replace(_APOSTROPHE, "'").replace(_NOTHING, "")
     text = _without_link_sections(text)
     text = re.sub(r"[ \t]+", " ", text)
     # What a template leaves empty in brackets: all of it, or its beginning or end.
-    text = re.sub(r" ?\( ?[;,: ]*\)", "", text)
-    text = re.sub(r"\((?: ?[;,])+ ?", "(", text)
-    text = re.sub(r"(?: ?[;,])+ ?\)", ")", text)
-    text = re.sub(r"([;,])(?: ?[;,])+", r"\1", text)
-    text = re.sub(r" ([,.;:)])", r"\1", text).replace("( ", "(")
+    text = re.sub(r"(?:(?<=\n)| |^)\( ?[;,: ]*\)", "", text)  # but "main()" keeps its own
+    text = re.sub(r"\((?: ?[;,])++ ?", "(", text)
+    text = re.sub(r"(?<![;, ])(?: ?[;,])++ ?\)", ")", text)
+    text = re.sub(r"([;,])(?: ?[;,])++", r"\1", text)
+    text = re.sub(r" ([,;:)]|\.(?!\w))", r"\1", text).replace("( ", "(")
     text = re.sub(r" *\n *", "\n", text)
     text = re.sub(r"^(?:- )+(?=- )", "", text, flags=re.M)  # a list in a list
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n", unknown
@@ -115,6 +116,8 @@ def read(wikitext: str) -> tuple[str, Counter]:
 _BEHAVIOUR = re.compile(
     r"__(?:NOTOC|FORCETOC|TOC|NOEDITSECTION|NEWSECTIONLINK|NOGALLERY|HIDDENCAT|INDEX|NOINDEX|STATICREDIRECT)__"
 )
+_NOTHING = "\ue001"
+_APOSTROPHE = "\ue000"  # one that is no mark: it comes from a template, an entity, or from where mark-up is off
 _QUOTE_MARKS = re.compile("('{2,})")
 
 
@@ -211,8 +214,12 @@ def _without_templates(wikitext: str, unknown: Counter) -> str:
             name, _, inside = pieces[begin + 1].partition("|")
             if not _TEMPLATE_NAME.fullmatch(name.strip()) or templates.is_text(_name(name)):
                 kept += pieces[begin : number + 1]
-            elif not templates.DECORATION.match(_name(name)):
-                left_out[_name(name)] += _words(inside + "".join(pieces[begin + 2 : number]))
+            else:
+                if not templates.DECORATION.match(_name(name)):
+                    left_out[_name(name)] += _words(inside + "".join(pieces[begin + 2 : number]))
+                # What stood on both sides of it does not become one word or number.
+                if pieces[begin - 1][-1:].isalnum() and pieces[number + 1][:1].isalnum():
+                    kept.append(" ")
         elif depth == 0:
             kept.append(piece)
     if depth:
@@ -229,7 +236,7 @@ def _words(text: str) -> int:
     return len(_LETTERS.findall(text))
 
 
-_LETTERS = re.compile(r"[^\W\d_]{2,}")
+_LETTERS = re.compile(r"[^\W\d_]{2,}|\d[\d.,]*")
 
 
 def _plain(code, unknown: Counter) -> str:
@@ -248,7 +255,7 @@ def _plain(code, unknown: Counter) -> str:
         elif isinstance(node, ExternalLink):
             parts.append(_plain(node.title, unknown) if node.title is not None else "")
         elif isinstance(node, HTMLEntity):
-            parts.append(node.normalize())
+            parts.append(node.normalize().replace("'", _APOSTROPHE))
         elif isinstance(node, Tag):
             parts.append(_tag(node, "".join(parts[-1:]), unknown))
         elif isinstance(node, Template):
@@ -266,11 +273,19 @@ def _tag(node, before: str, unknown: Counter) -> str:
         return "\n"
     if tag in ("li", "dt", "dd") and not str(node.contents or ""):  # *, # and : at the start of a line
         return "- " if tag == "li" else ""
+    if tag == "nowiki" and not str(node.contents or ""):
+        return _NOTHING  # between italics and an apostrophe
     if tag in _SKIPPED_TAGS or node.contents is None:
         return ""
     inside = _plain(node.contents, unknown)
-    if tag == "sup" and before[-1:].isalnum() and re.match(r"[-+−]?\d", inside.strip()):
+    if (
+        tag == "sup"
+        and before[-1:].isalnum()
+        and not re.fullmatch(r"(?:st|nd|rd|th|o|a|e|er|re|me|TM|SM)?", inside.strip())
+    ):
         return f"^{inside.strip()}"  # 10 to the ninth is not 109
+    if tag == "sub" and before[-1:].isdigit() and inside.strip()[:1].isdigit():
+        return f"_{inside.strip()}"  # 1010 to the base of two is not 10102
     if tag == "li":
         return f"\n- {inside.strip()}"
     return f"\n{inside}\n" if tag in _BLOCK_TAGS else inside
@@ -291,7 +306,7 @@ def _template(node, unknown: Counter) -> str:
         unknown[name] += sum(_words(str(argument.value)) for argument in node.params)
         return ""
     unknown += inner
-    return text
+    return text.replace("'", _APOSTROPHE) if len(text) < 5 else text
 
 
 def _without_link_sections(text: str) -> str:

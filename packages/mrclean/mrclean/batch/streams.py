@@ -145,7 +145,9 @@ def _table(whole: Document | Refused, entry: Entry, kind: str, column: str) -> I
     csv.field_size_limit(largest())
     first = text.partition("\n")[0]
     mark = max("\t;,", key=first.count)
-    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=mark)
+    # Between tabs a quotation mark is a character like others; elsewhere one that is not closed would swallow rows.
+    quoting = csv.QUOTE_NONE if mark == "\t" else csv.QUOTE_MINIMAL
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=mark, quoting=quoting, strict=True)
     if column not in (rows.fieldnames or ()):
         there = ", ".join(map(repr, (rows.fieldnames or [])[:10]))
         yield Refused(entry.id, "no_text", f"a table without a column {column!r}; there are {there}", entry.size)
