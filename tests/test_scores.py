@@ -112,7 +112,6 @@ EXPLAINED = {
     "gopher_quality: vader/amazon/0248": "a web address is one word for spaCy",
     "gopher_quality: vader/amazon/0051": "a phone number written with a name is two words for spaCy",
     "gopher_quality: gensim/enwiki/00000664": "'):' and '(;' are one word for spaCy: emoticons",
-    "gopher_quality: gensim/enwiki/00000772": "'):' and '(;' are one word for spaCy: emoticons",
     "gopher_quality: gensim/enwiki/00000775": "formulas: '=' and '/' between letters",
     "c4: sympy/parsing/latex/_build_latex_antlr.py": "one more sentence in a line of dots and brackets",
     "gopher_repetition: sympy/parsing/c/c_parser.py": "':param' and 'C++' are split otherwise",
