@@ -124,15 +124,16 @@ class Ray:
 
     def __init__(self, workers: int, out: Path):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody
+        if not os.environ.get("RAY_ADDRESS"):
+            # A cluster is what the user names. One of our own binds to loopback, as Ray does on macOS and Windows.
+            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         try:
             import ray
             import ray.data
         except ImportError as error:
             raise Stopped("the engine ray is not installed:  python -m pip install 'ray[data]'") from error
         self._ray, self.bytes_done, self.tick = ray, None, None
-        # A cluster is what the user names; one of our own is for this machine, and nobody else gets to talk to it.
-        own = {"num_cpus": workers, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-        own = {} if os.environ.get("RAY_ADDRESS") else own
+        own = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers, "include_dashboard": False}
         for name in ("ray", "ray.data"):
             logging.getLogger(name).setLevel(logging.ERROR)  # what it does on the way is no news
         try:
