@@ -36,6 +36,23 @@ SEEN = {
 }
 
 
+# What an attacker found.
+SEEN |= {
+    "He hit .300 with a .45, the .NET framework .": "He hit .300 with a .45, the .NET framework.",
+    "1914{{endash}}1918 5{{nnbsp}}000 1.5{{x10^|8}} km a{{br}}b": "1914–1918 5 000 1.5×10^8 km a\nb",
+    "The ''Iliad''{{'}}s and the ''Odyssey''{{'}}s heroes": "The Iliad's and the Odyssey's heroes",
+    "'''RMS Titanic''' was a ship. The ''Titanic''<nowiki/>'s bow": "RMS Titanic was a ship. The Titanic's bow",
+    "{{convert|7|lb|8|oz|kg}}, {{convert|26|mi|385|yd|km}}": "7 lb 8 oz, 26 mi 385 yd",
+    "2<sup>n</sup>, 10<sup>–9</sup>, 1010<sub>2</sub>, 19<sup>th</sup>": "2^n, 10^–9, 1010_2, 19th",
+    "{{harvtxt|Smith|2001}} and {{clarify span|flows to the sea}}": "Smith (2001) and flows to the sea",
+    "({{langx|de|Wien}}) B{{music|flat}} {{script|Grek|α}}": "(Wien) B♭ α",
+    "{{rquote|right|Nothing to fear.|Roosevelt}} {{as of|2010|March|5}}": "Nothing to fear.\nAs of 5 March 2010",
+    "{{val|9.109|(15)|e=-31}} {{font color|red|white|shown}}": "9.109(15)×10^-31 shown",
+    "<code>printf()</code> and main() but Albedo () is": "printf() and main() but Albedo is",
+    "5{{unheard of}}6": "5 6",
+}
+
+
 @pytest.mark.parametrize("page", SEEN)
 def test_what_a_reader_sees(page):
     assert mrclean.plain_text(page) == SEEN[page] + "\n"
@@ -72,27 +89,6 @@ def test_no_quotation_of_the_course_is_lost_and_little_is_unknown():
             assert begin in " ".join(text.lower().split()), (page.id, begin)
             quotations += 1
     assert quotations > 20 and unknown < 0.01 * words
-
-
-ATTACKED = {
-    "He hit .300 with a .45, the .NET framework .": "He hit .300 with a .45, the .NET framework.",
-    "1914{{endash}}1918 5{{nnbsp}}000 1.5{{x10^|8}} km a{{br}}b": "1914–1918 5 000 1.5×10^8 km a\nb",
-    "The ''Iliad''{{'}}s and the ''Odyssey''{{'}}s heroes": "The Iliad's and the Odyssey's heroes",
-    "'''RMS Titanic''' was a ship. The ''Titanic''<nowiki/>'s bow": "RMS Titanic was a ship. The Titanic's bow",
-    "{{convert|7|lb|8|oz|kg}}, {{convert|26|mi|385|yd|km}}": "7 lb 8 oz, 26 mi 385 yd",
-    "2<sup>n</sup>, 10<sup>–9</sup>, 1010<sub>2</sub>, 19<sup>th</sup>": "2^n, 10^–9, 1010_2, 19th",
-    "{{harvtxt|Smith|2001}} and {{clarify span|flows to the sea}}": "Smith (2001) and flows to the sea",
-    "({{langx|de|Wien}}) B{{music|flat}} {{script|Grek|α}}": "(Wien) B♭ α",
-    "{{rquote|right|Nothing to fear.|Roosevelt}} {{as of|2010|March|5}}": "Nothing to fear.\nAs of 5 March 2010",
-    "{{val|9.109|(15)|e=-31}} {{font color|red|white|shown}}": "9.109(15)×10^-31 shown",
-    "<code>printf()</code> and main() but Albedo () is": "printf() and main() but Albedo is",
-    "5{{unheard of}}6": "5 6",
-}
-
-
-@pytest.mark.parametrize("page", ATTACKED)
-def test_what_an_attacker_found_stays_mended(page):
-    assert mrclean.plain_text(page) == ATTACKED[page] + "\n"
 
 
 def test_empty_marks_in_a_row_take_linear_time():
