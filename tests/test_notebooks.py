@@ -172,11 +172,12 @@ def test_another_seed_agrees(after_course, reference):
     assert record["agreement"]["seeds"] == len(store.spread("03_gpt", "smoke")["seeds"]) >= 5
 
 
-def test_three_times_the_learning_rate_differs(after_course, reference, monkeypatch, tmp_path):
+def test_a_fifth_of_the_learning_rate_differs(after_course, reference, monkeypatch, tmp_path):
+    # Not three times or ten times the rate: these 60 steps end on the plateau at the unigram, where all of them meet.
     source = course.notebook("03_gpt").path.read_text("utf-8")
     recipe = "training.classic(settings, run.seed)"
     changed = source.replace(
-        recipe, f"__import__('dataclasses').replace({recipe}, learning_rate=3 * settings.learning_rate)"
+        recipe, f"__import__('dataclasses').replace({recipe}, learning_rate=settings.learning_rate / 5)"
     )
     assert changed != source
     record = run_changed(changed, tmp_path, monkeypatch)
