@@ -1192,12 +1192,23 @@ def test_a_limit_and_a_step_can_be_set_and_only_what_they_concern_is_done_again(
     )
 
 
+def test_steps_to_skip_are_a_list(tmp_path):
+    _, out, arguments = set_up(tmp_path)
+    for number, skip in enumerate(('"private_data"', "5")):
+        rules = tmp_path / f"{number}.toml"
+        rules.write_text(f"skip = {skip}\n")
+        done = command(*arguments, "--rules", rules)
+        assert done.returncode == 2 and f"{number}.toml: skip = " in done.stderr and not out.exists()
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
         (("--set", "min_chars=3"), "text_min_chars"),
         (("--set", "text_min_chars"), "text_min_chars=200"),
         (("--set", "text_min_chars=few"), "a limit is a number"),
+        (("--set", "text_min_chars=nan"), "at least 0"),
+        (("--set", "shingle_words=0"), "at least 1"),
         (("--skip", "privacy"), "private_data"),
         (("--skip", "decode"), "private_data"),
         (("--rules", "nowhere.toml"), "nowhere.toml"),

@@ -20,6 +20,8 @@ _ALL = (
            "what cleaning does to a small model, five seeds an arm (six minutes)"),
     _entry("clean_scale", "How cleaning grows", "What do more workers and more text cost, up to a terabyte?",
            "how cleaning grows with workers and with the input (seven minutes)"),
+    _entry("clean_sets", "Cleaning what it has not seen", "What becomes of sets of real files, and of each language?",
+           "what becomes of your own sets of files, a folder KIND-NAME each (ten minutes for 200 MB)"),
     _entry("tokenizer", "How fast the tokenizer is", "What do learning and encoding take beside the best?",
            "how fast the tokenizer is, beside tiktoken and Hugging Face tokenizers (three minutes)"),
     _entry("vocabulary", "Which vocabulary", "How many ids serve a small model best, at equal compute?",

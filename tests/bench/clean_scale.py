@@ -63,9 +63,9 @@ def copied(folder: Path, files: list[Path]) -> Path:
     return folder
 
 
-def cleaned(inputs: Path, out: Path, kind: str, workers: int) -> tuple[float, dict, float]:
+def cleaned(inputs: list[Path], out: Path, kind: str, workers: int) -> tuple[float, dict, float]:
     """(seconds, report, largest memory of all its processes together in MB) of one run of the command."""
-    command = [sys.executable, "-m", "mrclean", str(inputs), "--out", str(out), "--kind", kind]
+    command = [sys.executable, "-m", "mrclean", *map(str, inputs), "--out", str(out), "--kind", kind]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     began, peak = time.perf_counter(), 0.0
     with subprocess.Popen(
@@ -99,7 +99,7 @@ def growth(run, inputs: Path, folder: Path) -> None:
     hashes = set()
     for turn in range(ROUNDS):
         for workers in WORKERS[turn:] + WORKERS[:turn]:
-            seconds, report, _ = cleaned(inputs, folder / f"growth{turn}{workers}", "code", workers)
+            seconds, report, _ = cleaned([inputs], folder / f"growth{turn}{workers}", "code", workers)
             rates[workers].append(report["bytes_in"] / 1e6 / seconds)
             hashes.add(report["hashes"]["output"])
         print(f"round {turn + 1}: " + ", ".join(f"{w} workers {r[-1]:.2f} MB/s" for w, r in rates.items()), flush=True)
@@ -116,8 +116,8 @@ def growth(run, inputs: Path, folder: Path) -> None:
 
 def memory(run, quarter: Path, whole: Path, folder: Path) -> None:
     """The largest memory of two workers and their parent, for an input and one four times as large."""
-    _, small, before = cleaned(quarter, folder / "memory1", "code", 2)
-    _, large, after = cleaned(whole, folder / "memory4", "code", 2)
+    _, small, before = cleaned([quarter], folder / "memory1", "code", 2)
+    _, large, after = cleaned([whole], folder / "memory4", "code", 2)
     run.log(memory_1x=before, memory_4x=after, unit="MB", better="lower", kind="timing")
     run.log(memory_growth=after / before, unit="times", better="lower", kind="timing")
     run.log(input_1x=small["bytes_in"] / 1e6, input_4x=large["bytes_in"] / 1e6, unit="MB")
@@ -140,7 +140,7 @@ def shelf(run, folder: Path) -> None:
     for kind, inputs in {"book": books, "wiki": wiki, "code": folder / "quarter"}.items():
         rates = []
         for turn in range(ROUNDS):
-            seconds, report, _ = cleaned(inputs, folder / f"shelf_{kind}{turn}", kind, 1)
+            seconds, report, _ = cleaned([inputs], folder / f"shelf_{kind}{turn}", kind, 1)
             rates.append(report["bytes_in"] / 1e6 / seconds)
         run.log(**{f"rate_{kind}": statistics.median(rates)}, unit="MB/s", better="higher", kind="timing")
         run.note(f"{kind}, one worker, {ROUNDS} times: {', '.join(map(number, rates))} MB/s.")

@@ -122,14 +122,16 @@ def _set(options: argparse.Namespace) -> tuple[dict[str, float], tuple[str, ...]
             found = tomllib.loads(options.rules.read_text("utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{options.rules} is not TOML: {error}") from None
-    skip = [*found.pop("skip", []), *options.skip]
+    skip = found.pop("skip", [])
+    if not isinstance(skip, list):  # of a string, each letter would be a step
+        raise ValueError(f'{options.rules}: skip = {skip!r}: give a list of steps, as ["private_data"]')
     for pair in options.set:
         name, equal, number = pair.partition("=")
         if not equal:
             raise ValueError(f"--set {pair}: give the limit and its number, as text_min_chars=200")
         found[name.strip()] = number.strip()
     try:
-        return {name: float(number) for name, number in found.items()}, tuple(map(str, skip))
+        return {name: float(number) for name, number in found.items()}, (*map(str, skip), *options.skip)
     except (ValueError, TypeError):
         wrong = next(name for name, number in found.items() if not _is_number(number))
         raise ValueError(f"{wrong} = {found[wrong]!r}: a limit is a number") from None

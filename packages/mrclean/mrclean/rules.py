@@ -18,6 +18,7 @@ class Rule:
     value: float
     unit: str
     why: str  # where the number comes from
+    least: float = 0  # no user's number may be below
 
 
 _OF_ANY_KIND = {
@@ -33,8 +34,8 @@ _OF_ANY_KIND = {
     "code_generated_lines": Rule(5, "lines", "StarCoder2: a generator names itself at the top of the file"),
     "index_from": Rule(0.75, "of the lines", "own rule: a back-of-book index stands in the last quarter"),
     "language_head": Rule(1_000, "characters", "fastText reads a line; longer heads change little and cost time"),
-    "shingle_words": Rule(5, "words", "FineWeb, BigCode, RefinedWeb: five words in a row"),
-    "contamination_words": Rule(13, "words", "GPT-3: 13 words in a row of an evaluation text"),
+    "shingle_words": Rule(5, "words", "FineWeb, BigCode, RefinedWeb: five words in a row", least=1),
+    "contamination_words": Rule(13, "words", "GPT-3: 13 words in a row of an evaluation text", least=1),
     "contamination_min_words": Rule(8, "words", "own rule: a shorter evaluation text is compared whole, from 8 words"),
 }
 
@@ -236,13 +237,16 @@ def changed(numbers: dict[str, float]) -> Iterator[None]:
     """Inside of it, the limits named in `numbers` have these values.
 
     Raises:
-        ValueError: a name that is none of `limits`; the message has those most like it.
+        ValueError: a name that is none of `limits`; the message has those most like it. Or a number that is no limit.
     """
     known = limits()
-    for name in numbers:
+    for name, number in numbers.items():
         if name not in known:
             near = ", ".join(difflib.get_close_matches(name, known, n=5, cutoff=0.4)) or "see --limits"
             raise ValueError(f"there is no limit {name!r}; did you mean one of these: {near}?")
+        least = RULES[name].least if name in RULES else 0
+        if not number >= least:  # nor is nan
+            raise ValueError(f"{name} = {number:g}: give a number of at least {least:g}")
     before = dict(RULES), dict(KINDS), dict(RULE_SETS)
     try:
         for name, number in numbers.items():

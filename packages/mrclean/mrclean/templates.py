@@ -9,63 +9,63 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-_MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
-           "December")  # fmt: skip
+_MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+)  # fmt: skip
 # Stands for itself.
 _SIGNS = {
     "ndash": "–", "mdash": "—", "spaced ndash": " – ", "snd": " – ", "spnd": " – ", "nbsp": " ", "dash": "–",
-    "en dash": "–",
-    "em dash": "—", "endash": "–", "en-dash": "–", "spaced en dash": " – ", "emdash": "—", "em-dash": "—",
-    "nnbsp": " ", "sp": " ", "spaces": " ", "space": " ", "br": "\n", "pb": "\n\n", "paragraph break": "\n\n",
-    "crlf": "\n",
-    "break": "\n", "flat": "♭", "sharp": "♯", "spaced mdash": " — ", "'": "'", "'s": "'s", "'\"": "'\"",
-    "\"'": "\"'", "!": "|", "=": "=",
-    "bull": "•",
-    "dot": "·", "middot": "·", "·": "·", "•": "•", "times": "×", "pi": "π", "degree": "°", "deg": "°", "zwj": "",
-    "zwnj": "",
-    "thinsp": " ", "hair space": " ", "shy": "", "wbr": "", "okina": "ʻ", "prime": "′", "ft": "ft", "in": "in",
-    "minus": "−",
+    "en dash": "–", "em dash": "—", "endash": "–", "en-dash": "–", "spaced en dash": " – ", "emdash": "—",
+    "em-dash": "—", "nnbsp": " ", "sp": " ", "spaces": " ", "space": " ", "br": "\n", "pb": "\n\n",
+    "paragraph break": "\n\n", "crlf": "\n", "break": "\n", "flat": "♭", "sharp": "♯", "spaced mdash": " — ",
+    "'": "'", "'s": "'s", "'\"": "'\"", "\"'": "\"'", "!": "|", "=": "=", "bull": "•", "dot": "·", "middot": "·",
+    "·": "·", "•": "•", "times": "×", "pi": "π", "degree": "°", "deg": "°", "zwj": "", "zwnj": "", "thinsp": " ",
+    "hair space": " ", "shy": "", "wbr": "", "okina": "ʻ", "prime": "′", "ft": "ft", "in": "in", "minus": "−",
 }  # fmt: skip
 # Of these the reader sees one argument: its number, or -1 for the last.
 _ARGUMENT = {
-    **dict.fromkeys(
-        ("nowrap", "nobr", "j", "small", "smaller", "big", "larger", "em", "strong", "strike", "s", "u", "underline",
-        "sc",
-         "smallcaps", "caps", "tt", "mono", "code", "kbd", "var", "center", "abbr", "abbrlink", "tooltip",
-         "hover title",
-         "unicode", "polytonic", "hebrew", "nastaliq", "greek", "coptic", "not a typo", "typo", "as written",
-         "visible anchor", "vanchor", "ill", "interlanguage link", "flag", "flagcountry", "flagu", "math", "mvar",
-         "overline",
-         "overset", "chem2", "ce", "angle", "keypress", "key press", "nihongo2", "nihongo3", "linktext", "iw", "strong",
-         "block indent", "poem", "proper name", "noitalic", "normal", "italics correction", "no bold", "nobold",
-         "no italic",
-         "smalldiv", "bigger", "large", "allow wrap", "bolditalic", "bold", "italic", "italics", "ipa-all",
-         "translation"), 1),
-    **dict.fromkeys(("lang", "langx", "script", "resize", "color", "colour", "fs", "rtl-lang", "rtl lang",
-    "font size",
-                     "fontcolor", "align", "columns-list"), 2),
-    **dict.fromkeys(("w", "font color", "font", "wikt-lang", "wt", "transl", "transliteration", "wiktlang",
-    "text color"), -1),
+    **dict.fromkeys((
+        "nowrap", "nobr", "j", "small", "smaller", "big", "larger", "em", "strong", "strike", "s", "u",
+        "underline", "sc", "smallcaps", "caps", "tt", "mono", "code", "kbd", "var", "center", "abbr", "abbrlink",
+        "tooltip", "hover title", "unicode", "polytonic", "hebrew", "nastaliq", "greek", "coptic", "not a typo",
+        "typo", "as written", "visible anchor", "vanchor", "ill", "interlanguage link", "flag", "flagcountry",
+        "flagu", "math", "mvar", "overline", "overset", "chem2", "ce", "angle", "keypress", "key press",
+        "nihongo2", "nihongo3", "linktext", "iw", "strong", "block indent", "poem", "proper name", "noitalic",
+        "normal", "italics correction", "no bold", "nobold", "no italic", "smalldiv", "bigger", "large",
+        "allow wrap", "bolditalic", "bold", "italic", "italics", "ipa-all", "translation",
+    ), 1),
+    **dict.fromkeys((
+        "lang", "langx", "script", "resize", "color", "colour", "fs", "rtl-lang", "rtl lang", "font size",
+        "fontcolor", "align", "columns-list",
+    ), 2),
+    **dict.fromkeys((
+        "w", "font color", "font", "wikt-lang", "wt", "transl", "transliteration", "wiktlang", "text color",
+    ), -1),
 }  # fmt: skip
-_QUOTES = ("quote", "cquote", "rquote", "bquote", "blockquote", "quotation", "poemquote", "poem quote", "quote box",
-"centered pull quote",
-           "imagequote", "quote frame", "block quote", "epigraph", "pull quote")  # fmt: skip
-_JOINED = {"hlist": ", ", "flatlist": ", ", "plainlist": "\n", "ubl": ", ", "unbulleted list": ", ", "ublist": ", ",
-           "gaps": "", "chem": "", "sortname": " ", "verse translation": "\n", "csv": ", ", "enum": ", ",
-           "bulleted list": "\n",
-           "bulletedlist": "\n", "cslist": ", "}  # fmt: skip
-_MONEY = {"us$": "US$", "usd": "US$", "$": "$", "£": "£", "gbp": "£", "€": "€", "eur": "€", "euro": "€", "¥": "¥",
-"jpy": "¥",
-          "inr": "₹", "indian rupee": "₹", "a$": "A$", "aud": "A$", "c$": "C$", "cad": "C$",
-          "pound sterling": "£"}  # fmt: skip
-_RANGES = {"to": "to", "-": "–", "–": "–", "and": "and", "or": "or", "by": "by", "x": "×", "×": "×", "*": "×",
-"to(-)": "to",
-           "and(-)": "and", "+/-": "±", "±": "±", "+": "+", ",": ",", "/": "/", "to about": "to about",
-           "xx": "×"}  # fmt: skip
-_DATES = ("start date", "end date", "birth date", "death date", "birth date and age", "death date and age", "date",
-"dts",
-          "start date and age", "film date", "release date", "bda", "dda", "birth-date", "death-date",
-          "dob")  # fmt: skip
+_QUOTES = (
+    "quote", "cquote", "rquote", "bquote", "blockquote", "quotation", "poemquote", "poem quote", "quote box",
+    "centered pull quote", "imagequote", "quote frame", "block quote", "epigraph", "pull quote",
+)  # fmt: skip
+_JOINED = {
+    "hlist": ", ", "flatlist": ", ", "plainlist": "\n", "ubl": ", ", "unbulleted list": ", ", "ublist": ", ",
+    "gaps": "", "chem": "", "sortname": " ", "verse translation": "\n", "csv": ", ", "enum": ", ",
+    "bulleted list": "\n", "bulletedlist": "\n", "cslist": ", ",
+}  # fmt: skip
+_MONEY = {
+    "us$": "US$", "usd": "US$", "$": "$", "£": "£", "gbp": "£", "€": "€", "eur": "€", "euro": "€", "¥": "¥",
+    "jpy": "¥", "inr": "₹", "indian rupee": "₹", "a$": "A$", "aud": "A$", "c$": "C$", "cad": "C$",
+    "pound sterling": "£",
+}  # fmt: skip
+_RANGES = {
+    "to": "to", "-": "–", "–": "–", "and": "and", "or": "or", "by": "by", "x": "×", "×": "×", "*": "×",
+    "to(-)": "to", "and(-)": "and", "+/-": "±", "±": "±", "+": "+", ",": ",", "/": "/", "to about": "to about",
+    "xx": "×",
+}  # fmt: skip
+_DATES = (
+    "start date", "end date", "birth date", "death date", "birth date and age", "death date and age", "date",
+    "dts", "start date and age", "film date", "release date", "bda", "dda", "birth-date", "death-date", "dob",
+)  # fmt: skip
 _YEARS = {"circa": "c. ", "c.": "c. ", "ca": "c. ", "floruit": "fl. ", "fl.": "fl. ", "reign": "r. ", "r.": "r. "}
 DECORATION = re.compile(
     r"(?:info|nav|side|tax|species|auto.?tax|chem|drug|geo|legend|sister|track|album|s-)\s?box|infobox|geobox"
