@@ -3,15 +3,17 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+from random import Random
 
 import pytest
 from markdown_it import MarkdownIt
 
 import labjournal
-from helpers import journal
-from helpers.paths import ROOT, artifacts
+from helpers import journal, plots
+from helpers.paths import ROOT, artifacts, write_json
 from labjournal import JournalError, index, pages, render, store, verify
 
 MINE = "# Mine\n\nnotes | with `marks`, <b>html</b> and no newline at the end"
@@ -366,6 +368,71 @@ def test_a_damaged_file_of_the_journal_is_told_and_stops_nobody(workspace, name,
     assert run.record["status"] == "finished" and not run.record["reference"]
     assert any(name.split("/")[-1] in problem and "damaged" in problem for problem in verify.problems())
     assert command.main(["list"]) == 0 and command.main(["status", run.record["run_id"]]) == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*damaged")
+def test_files_damaged_at_random_end_no_command_and_no_run_with_a_traceback(workspace, tmp_path_factory, capsys):
+    from labjournal import __main__ as command
+
+    def run(seed: int) -> str:
+        made = journal.start("03_gpt", config={"a": 1}, seed=seed)
+        made.predict("loss", 1.0, unit="nats")
+        with made.watch(4, unit="nats", eval_every=2) as watch:
+            for step in range(1, 5):
+                watch.step(step, 1 / step)
+        made.log(loss=1.0, unit="nats", better="lower")
+        made.per_item("loss", [1.0, 1.0], items="abc")
+        made.figure("03_x", plots.figure()[0], data={"x": [1, 2]}, alt="two points")
+        made.finish(verdict="done")
+        return made.record["run_id"]
+
+    first, second = run(1), run(2)
+    store.set_reference("03_gpt", "smoke", first)
+    known = {key: store.find(first)[key] for key in ("notebook", "profile", "config_hash", "data_hash")}
+    write_json(workspace / "journal" / "spread" / "03_gpt-smoke.json", SPREAD | known)
+    whole = tmp_path_factory.mktemp("whole") / "journal"
+    shutil.copytree(workspace / "journal", whole)
+    places = sorted(path.relative_to(whole) for path in whole.rglob("*.json*"))
+    for seed in range(60):
+        shutil.rmtree(workspace / "journal")
+        shutil.copytree(whole, workspace / "journal")
+        random = Random(seed)
+        name = random.choice(places)
+        damage(workspace / "journal" / name, random)
+        for line in ("list --json", "status", f"status {second}", "events", f"show {second}", "verify"):
+            assert command.main(line.split()) in (0, 1, 2), f"{name}, seed {seed}"
+        assert command.main(["compare", first, second]) in (0, 1, 2), f"{name}, seed {seed}"
+        assert store.find(run(3))["status"] == "finished", f"{name}, seed {seed}"
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def damage(path, random: Random) -> None:
+    """Cut a file, flip a bit, or put a wrong value, or none, at a place in its JSON."""
+    data = path.read_bytes()
+    how = random.choice(("cut", "flip", "value", "value", "value"))
+    if how == "cut":
+        path.write_bytes(data[: random.randrange(len(data))])
+    elif how == "flip":
+        at = random.randrange(len(data))
+        path.write_bytes(data[:at] + bytes([data[at] ^ 1 << random.randrange(8)]) + data[at + 1 :])
+    else:
+        lines = data.decode().splitlines() if path.suffix == ".jsonl" else [data.decode()]
+        at = random.randrange(len(lines))
+        lines[at] = json.dumps(with_a_wrong_value(json.loads(lines[at]), random))
+        path.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def with_a_wrong_value(value, random: Random):
+    """`value` with one of what it holds, at any depth, taken out or become another."""
+    if not value or not isinstance(value, (dict, list)) or random.random() < 0.2:
+        return random.choice([None, True, -1, 1e400, "", [], {}, [1], {"a": 1}, "x"])
+    key = random.choice(list(value) if isinstance(value, dict) else range(len(value)))
+    changed = value.copy()
+    if random.random() < 0.2:
+        del changed[key]
+    else:
+        changed[key] = with_a_wrong_value(value[key], random)
+    return changed
 
 
 def test_a_run_that_is_too_damaged_to_be_closed_stops_nobody(workspace):

@@ -13,6 +13,13 @@ from typing import BinaryIO
 from .project import relative
 
 
+def _no_number(name: str):
+    raise ValueError(f"{name} is no number in JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_number)  # NaN and infinity: nothing here writes them
+
+
 def sha256(data: str | bytes) -> str:
     return hashlib.sha256(data.encode("utf-8") if isinstance(data, str) else data).hexdigest()
 
@@ -52,6 +59,6 @@ def write_json(path: Path, value: object) -> None:
 
 def read_json(path: Path) -> dict:
     try:
-        return json.loads(path.read_text("utf-8"))
+        return _DECODER.decode(path.read_text("utf-8"))
     except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, nested without end
         raise ValueError(f"{relative(path)} is not valid JSON ({error}); delete it and make it again") from error

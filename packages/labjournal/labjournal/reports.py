@@ -156,9 +156,10 @@ def _table(reports: list[dict], times: bool) -> str:
         if row["now"] is None or (row.get("kind") == "timing" and not times):
             continue
         past = [next((r["now"] for r in one["rows"] if r["name"] == row["name"]), None) for one in reports]
-        best = number(row["best"]) + ("" if row["best_step"] is None else f" (step {number(row['best_step'])})")
+        if (best := row.get("best")) is not None:  # the earliest runs have none
+            best = number(best) + ("" if row["best_step"] is None else f" (step {number(row['best_step'])})")
         name = row["name"].replace("_", " ") + (f", {row['unit']}" if row["unit"] else "")
-        lines.append([name, row["start"], *past, row["best"] and best, row["predicted"]])
+        lines.append([name, row["start"], *past, best, row["predicted"]])
     if len(reports) > 1 and any(one["trend"] for one in reports):
         lines.append(["trend", None, *(one["trend"] and one["trend"]["verdict"] for one in reports), None, None])
     if times:

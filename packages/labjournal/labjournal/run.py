@@ -331,7 +331,7 @@ class Run:
 
     def _judge(self) -> None:
         """Hold the finished run against its reference, and against the run it says it changed."""
-        from . import agreement, changes, comparison
+        from . import agreement
 
         name, profile = self.record["notebook"], self.record["profile"]
         reference, spread = _readable(store.reference, name, profile), _readable(store.spread, name, profile)
@@ -341,13 +341,18 @@ class Run:
             mine = {name: p["predicted"] for name, p in self.record["predictions"].items()}
             self.record["guesses"] = {n: v for n, v in guessed.items() if n in mine and mine[n] != v}
         if self.record["changed_from"]:
-            former = store.find(self.record["changed_from"])
-            self.record["changed"] = changes.between(former, self.record)  # the code is known by now
-            self.record["outcome"] = comparison.judge([[former], [self.record]]).as_dict()
+            _readable(self._outcome)
         # What the runner is about to do; the line in the journal says so.
         self.record["reference"] = bool(os.environ.get(IN_PLACE)) and (
             _readable(store.not_the_reference, self.record) == ""
         )
+
+    def _outcome(self) -> None:
+        from . import changes, comparison
+
+        former = store.find(self.record["changed_from"])
+        self.record["changed"] = changes.between(former, self.record)  # the code is known by now
+        self.record["outcome"] = comparison.judge([[former], [self.record]]).as_dict()
 
     def _close_code(self) -> None:
         """Which code it was, now that the helpers it used are known; and the machine, if this run measured it."""

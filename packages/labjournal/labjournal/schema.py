@@ -6,11 +6,12 @@ from functools import cache
 
 _TEXT, _NUMBER, _COUNT, _FLAG = {"type": "string"}, {"type": "number"}, {"type": "integer"}, {"type": "boolean"}
 _DICT, _LIST = {"type": "object"}, {"type": "array"}
+_TEXTS = {"type": "array", "items": _TEXT}
 _VALUE: dict = {}  # whatever JSON has
 
 
 def _maybe(shape: dict) -> dict:
-    return {"type": [shape["type"], "null"]}
+    return {**shape, "type": [shape["type"], "null"]}
 
 
 def _object(required: dict[str, dict], **optional: dict) -> dict:
@@ -24,6 +25,7 @@ def _named(shape: dict) -> dict:
 METRIC = _object(
     {"start": _VALUE, "best": _VALUE, "best_step": _VALUE, "final": _VALUE, "unit": _TEXT, "better": _maybe(_TEXT),
      "kind": {"enum": ["result", "timing"]}, "count": _COUNT},
+    items=_maybe(_TEXT), file=_maybe(_TEXT),
 )  # fmt: skip
 PREDICTION = _object({"predicted": _NUMBER, "measured": _VALUE, "unit": _TEXT, "kind": _TEXT})
 FIGURE = _object({"alt": _TEXT, "kind": {"enum": ["result", "timing"]}}, png=_TEXT, data=_TEXT, **{"from": _TEXT})
@@ -31,21 +33,72 @@ AGREEMENT = _object(
     {"reference": _TEXT, "verdict": _TEXT, "why": _TEXT, "agree": _COUNT, "of": _COUNT, "since": _DICT,
      "rows": {"type": "array", "items": _object({"name": _TEXT, "what": _TEXT, "verdict": _TEXT}, why=_TEXT)}},
 )  # fmt: skip
-RESOURCES = _object({}, processor=_maybe(_DICT), probe=_maybe(_DICT), process=_maybe(_DICT))
+_NUMBER_OR_TEXT = {"type": ["number", "string", "null"]}  # NaN and infinity are text
+_PAIR = {"type": ["array", "null"], "minItems": 2, "items": _NUMBER}
+REPORTED = _object(
+    {"name": _TEXT, "unit": _TEXT, "start": _NUMBER_OR_TEXT, "now": _NUMBER_OR_TEXT, "predicted": _NUMBER_OR_TEXT},
+    best=_NUMBER_OR_TEXT, best_step=_maybe(_COUNT),  # the earliest runs have none
+)  # fmt: skip
+TREND = _object(
+    {"verdict": {"enum": ["falling", "rising", "noise", "too few points"]}, "why": _TEXT, "slope": _NUMBER_OR_TEXT,
+     "low": _NUMBER_OR_TEXT, "high": _NUMBER_OR_TEXT, "steps": _PAIR, "drop": _PAIR, "bend": _maybe(_COUNT)},
+)  # fmt: skip
+REPORT = _object(
+    {"percent": _COUNT, "step": _COUNT, "total": _COUNT, "first": _COUNT, "status": _TEXT, "why": _TEXT,
+     "loss": _object({"start": _NUMBER_OR_TEXT, "now": _NUMBER_OR_TEXT}), "of_steps": _COUNT, "unit": _TEXT,
+     "rows": {"type": "array", "items": REPORTED}, "trend": _maybe(TREND),
+     "remaining": _named(_COUNT), "seconds_left": _PAIR},
+    awaited=_named({"type": "array", "minItems": 2, "maxItems": 2}),
+)  # fmt: skip
+TRAINING = _object(
+    {"name": _TEXT, "total": _COUNT, "first": _COUNT, "unit": _TEXT, "status": _TEXT, "why": _TEXT, "step": _COUNT,
+     "reports": {"type": "array", "items": REPORT}},
+)  # fmt: skip
+ARMS = _object({"rows": _TEXTS, "columns": _named(_TEXT)})
+RESOURCES = _object(
+    {}, processor=_maybe(_object({"name": _TEXT, "model": _TEXT, "instructions": _TEXTS})),
+    probe=_maybe(_object({"device_name": _TEXT})), process=_maybe(_object({"pid": _COUNT, "created": _NUMBER})),
+    monitor=_named(_object({"mean": _NUMBER, "peak": _NUMBER, "series": {"type": "array", "items": _NUMBER}})),
+    peak_memory_mb=_NUMBER,
+)  # fmt: skip
+OUTCOME = _object(
+    {"why_not": _TEXT, "rows": {"type": "array", "items": _object(
+        {"arm": _COUNT, "metric": _TEXT, "verdict": _TEXT, "why": _TEXT, "difference": _maybe(_NUMBER),
+         "interval": _PAIR, "test": _TEXT})}},
+)  # fmt: skip
+_BOTH = {"dependencies": {"helpers": ["cells_hash"]}}  # format 1 has neither
 STATUSES = ("running", "finished", "failed", "interrupted", "abandoned", "superseded")
-RECORD = _object(
+RECORD = _BOTH | _object(
     {"format": _COUNT, "run_id": _TEXT, "notebook": _TEXT, "title": _TEXT, "question": _TEXT, "profile": _TEXT,
      "status": {"enum": list(STATUSES)}, "started": _TEXT, "seconds": _maybe(_NUMBER), "seed": _maybe(_COUNT),
      "config": _DICT, "config_hash": _TEXT, "data_hash": _maybe(_TEXT), "code_hash": _TEXT, "commit": _maybe(_TEXT),
      "dirty": _maybe(_FLAG), "changed_files": _LIST, "device": _TEXT, "numerics": _TEXT, "threads": _maybe(_COUNT),
      "resources": RESOURCES, "versions": _DICT, "predictions": _named(PREDICTION), "metrics": _named(METRIC),
-     "figures": _named(FIGURE), "notes": {"type": "array", "items": _TEXT}, "verdict": _TEXT, "decision": _TEXT,
+     "figures": _named(FIGURE), "notes": _TEXTS, "verdict": _TEXT, "decision": _TEXT,
      "changed_from": _maybe(_TEXT), "reason": _maybe(_TEXT), "resumed_from": _maybe(_TEXT), "error": _maybe(_DICT)},
-    trainings=_LIST, agreement=AGREEMENT, headline=_LIST, tables=_DICT, changed=_DICT, guesses=_DICT,
+    trainings={"type": "array", "items": TRAINING}, agreement=AGREEMENT, headline=_TEXTS, tables=_named(ARMS),
+    changed=_named({"type": "array", "minItems": 2, "maxItems": 2}), guesses=_DICT, outcome=OUTCOME,
+    helpers=_named(_TEXT), cells_hash=_TEXT,
 )  # fmt: skip
 EVENT = _object({"seconds": _NUMBER, "event": _TEXT}, training=_COUNT, metrics=_DICT)
-STEP = _object({"training": _COUNT, "step": _COUNT, "loss": _VALUE, "took": _NUMBER, "values": _DICT})
-SAMPLE, PACKED = _object({"values": _DICT}), _object({"series": _TEXT})
+EVENTS = {  # what each kind has besides
+    "step": _object({"training": _COUNT, "step": _COUNT, "loss": _VALUE, "took": _NUMBER, "values": _DICT}),
+    "sample": _object({"values": _DICT}),
+    "packed": _object({"series": _TEXT}),
+    "train": _object({"name": _TEXT, "total": _COUNT, "first": _COUNT, "unit": _TEXT, "eval_every": _maybe(_COUNT),
+                      "save_every": _maybe(_COUNT), "predicted": _DICT}),
+    "evaluation": _object({"training": _COUNT, "step": _COUNT, "metrics": _DICT, "took": _NUMBER}),
+    "checkpoint": _object({"training": _COUNT, "step": _COUNT, "path": _TEXT, "took": _maybe(_NUMBER)}),
+    "report": _object({"training": _COUNT, "report": REPORT}),
+    "train_end": _object({"training": _COUNT, "status": _TEXT, "step": _COUNT, "why": _TEXT}),
+    "note": _object({"text": _TEXT}),
+    "say": _object({"text": _TEXT, "values": _DICT}),
+    "predict": _object({"name": _TEXT, "value": _NUMBER, "unit": _TEXT}),
+    "items": _object({"metric": _TEXT, "items": _TEXT}),
+    "table": _object({"name": _TEXT, **ARMS["properties"]}),
+}  # fmt: skip
+DRAWN = _object({"alt": _TEXT, "data": _DICT})
+ITEMS = _object({"values": {"type": "array", "items": _NUMBER}})
 _NUMBERS = {"type": "array", "minItems": 2}
 SPREAD = _object(
     {"notebook": _TEXT, "profile": _TEXT, "config_hash": _TEXT, "data_hash": _maybe(_TEXT), "seeds": _NUMBERS,
@@ -53,7 +106,7 @@ SPREAD = _object(
     rounding=_object({"metrics": _DICT, "figures": _named(_DICT)}),
 )  # fmt: skip
 TEXTS = _named(_TEXT)  # reference.json, pages.json
-SHAPES = {"record": RECORD, "event": EVENT, "step": STEP, "sample": SAMPLE, "packed": PACKED, "spread": SPREAD,
+SHAPES = {"record": RECORD, "event": EVENT, **EVENTS, "drawn": DRAWN, "of items": ITEMS, "spread": SPREAD,
           "texts": TEXTS}  # fmt: skip
 
 
@@ -72,5 +125,5 @@ def check(shape: str, found: object) -> None:
 def check_event(event: object) -> None:
     """Raises ValueError: what is not as an event of its kind has it."""
     check("event", event)
-    if event["event"] in ("step", "sample", "packed"):
+    if event["event"] in EVENTS:
         check(event["event"], event)

@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import changes, schema, series
-from .files import read_json, sha256, write_atomic, write_json
+from .files import read_json, sha256, sha256_file, write_atomic, write_json
 from .project import committed, journal_dir, relative
 from .series import PACKED
 
@@ -206,14 +206,23 @@ def picture(record: dict, figure: str) -> Path:
 
 def sidecar(record: dict, figure: str, journal: Path | None = None) -> dict:
     """What figure `figure` of a run was drawn from: ``alt``, ``kind`` and ``data`` (name -> array)."""
-    return read_json(_kept(record, f"{record['figures'][figure].get('data')}.json", f"figures/{figure}.json", journal))
+    name = f"{record['figures'][figure].get('data')}.json"
+    return _original(record, _kept(record, name, f"figures/{figure}.json", journal), "drawn")
 
 
 def items(record: dict, metric: str) -> list | None:
     """A metric's value for each item; None when there are none, or they are of a value logged before the last."""
     known = record["metrics"][metric]
     path = _kept(record, f"{known.get('file')}.items.json", f"items/{metric}.json")
-    return read_json(path)["values"] if known.get("items") and path.is_file() else None
+    return _original(record, path, "of items")["values"] if known.get("items") and path.is_file() else None
+
+
+def _original(record: dict, path: Path, shape: str) -> dict:
+    """A file that :func:`_kept` named. Raises JournalError: it is damaged."""
+    found = checked(path, shape)
+    if record["format"] > 3 and sha256_file(path)[:16] != path.name.partition(".")[0]:
+        raise JournalError(f"{relative(path)} is damaged: it is not the file that the run wrote; restore it with git")
+    return found
 
 
 def _kept(record: dict, name: str, own: str, journal: Path | None = None) -> Path:
