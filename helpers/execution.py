@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import shutil
+import signal
 import tempfile
 import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from labjournal.run import IN_PLACE
@@ -42,21 +47,27 @@ class Execution:
         moved = {"LAB_WORKSPACE": str(paths.workspace()), "PROFILE": profile_name}
         self._environment = {**os.environ, **moved, IN_PLACE: "1" if in_place else ""}
         self._client = self._loop = None
+        self._stopped = False
 
     def start(self) -> None:
         threading.Thread(target=self._execute, daemon=True).start()
 
     def interrupt(self) -> None:
-        """Interrupt the running cell, give the kernel time to close its run, then end it."""
-        try:
-            if self._client is not None and self._client.km is not None:
-                asyncio.run_coroutine_threadsafe(self._client.km.interrupt_kernel(), self._loop)
-            if not self.done.wait(15) and self._client.km is not None:
-                asyncio.run_coroutine_threadsafe(self._client.km.shutdown_kernel(now=True), self._loop)
-                self.done.wait(15)
-        except KeyboardInterrupt:  # a second Ctrl-C does not wait
-            if self._client is not None and self._client.km is not None:
-                asyncio.run_coroutine_threadsafe(self._client.km.shutdown_kernel(now=True), self._loop)
+        """Interrupt the running cell; end the kernel if it does not close its run soon, or at a second Ctrl-C."""
+        self._stopped = True
+        for number in ("SIGINT", "SIGTERM", "SIGHUP"):
+            if hasattr(signal, number):
+                signal.signal(getattr(signal, number), lambda *_: self._ask("shutdown_kernel", now=True))
+        if self.cell:  # before its first cell, a kernel would answer with a traceback; it ends there by itself
+            self._ask("interrupt_kernel")
+        if not self.done.wait(15):
+            self._ask("shutdown_kernel", now=True)
+            self.done.wait(15)
+
+    def _ask(self, what: str, **how) -> None:
+        """Ask something of the kernel, if there is one."""
+        if self._client is not None and self._client.km is not None and self._client.km.has_kernel:
+            asyncio.run_coroutine_threadsafe(getattr(self._client.km, what)(**how), self._loop)
 
     def text(self) -> str:
         import nbformat
@@ -88,12 +99,13 @@ class Execution:
     async def _execute_async(self) -> None:
         from traitlets.config import Config
 
-        with tempfile.TemporaryDirectory(prefix="course-") as folder:
+        with _folder() as folder:
             config = Config()
+            config.KernelManager.connection_file = str(folder / "kernel.json")
             if os.name == "posix":  # sockets in the file system: no open port, and no warning about one
                 config.KernelManager.transport = "ipc"
                 # In full: client and kernel stand in different folders.
-                config.KernelManager.ip = str(Path(folder) / "kernel")
+                config.KernelManager.ip = str(folder / "kernel")
             await self._execute_cells(config)
 
     async def _execute_cells(self, config) -> None:
@@ -114,8 +126,30 @@ class Execution:
         await self._client.async_execute(env=self._environment)
 
     def _on_cell(self, cell, cell_index: int) -> None:
+        if self._stopped:
+            raise RuntimeError("interrupted before this cell")
         self.cell = cell_index + 1
 
     def _on_error(self, cell, cell_index: int, execute_reply) -> None:
         if "raises-exception" not in cell.metadata.get("tags", []):
             self.failed_cell = cell_index
+
+
+PREFIX = "course-"
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder for a kernel's sockets, whose paths may be only some hundred bytes long; those of the killed go.
+
+    Who runs holds the lock in it, and the system lets go of a lock when its process ends, however it ends.
+    """
+    import filelock
+
+    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):  # somebody else's, or a lock that is held
+            if time.time() - path.stat().st_mtime > 60:  # a new one may not be locked yet
+                with filelock.FileLock(path / "lock", timeout=0):
+                    shutil.rmtree(path, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=PREFIX) as name, filelock.FileLock(Path(name) / "lock"):
+        yield Path(name)

@@ -34,8 +34,8 @@ LOOK = 15.0  # seconds between two looks at a training
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = _options(arguments)
     try:
+        options = _options(arguments)
         os.environ["PROFILE"] = profile.load(options.profile).name
         if options.reproduce:
             return _reproduce(options)

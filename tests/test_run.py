@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import filelock
 import nbformat
 import PIL.Image
 import pytest
@@ -184,40 +186,89 @@ def test_a_reason_goes_with_in_place(capsys):
     assert "--in-place" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(os.name != "posix", reason="sends signals")
-@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_ctrl_c_interrupts_the_run_and_leaves_nothing_half_written(workspace, number):
-    made = notebook(
-        workspace,
-        "from helpers import journal\nrun = journal.start('03_gpt')",
-        "run.log(loss=1.0, unit='nats')\nimport time\ntime.sleep(120)",
-    )
+def runner(made) -> subprocess.Popen:
+    """The runner on one notebook in a process of its own, which has said that it is about to begin."""
     script = (
         # A shell that starts the tests in the background lets them ignore SIGINT, and children inherit that.
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import sys; sys.path[:0] = [sys.argv[1]]; from helpers import run; from test_run import *\n"
         "course.notebook = lambda name: Somewhere('03_gpt', '', '', folder=sys.argv[2])\n"
         "signal.signal(signal.SIGHUP, signal.SIG_DFL); run.end_as_with_ctrl_c()\n"
-        "sys.exit(run.main(['--only', '03']))"
+        "print('begins', flush=True); sys.exit(run.main(['--only', '03']))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", script, str(ROOT / "tests"), str(made.path.parent)],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
+    assert process.stdout.readline() == "begins\n", process.communicate()
+    return process
+
+
+def wait_for(process, workspace, logged: str) -> None:
+    """Until the notebook has logged something."""
     end = time.monotonic() + 60
-    while not list(workspace.glob("journal/runs/*/events.jsonl")) or "loss" not in next(
-        workspace.glob("journal/runs/*/events.jsonl")
-    ).read_text("utf-8"):
+    while not any(logged in p.read_text("utf-8") for p in workspace.glob("journal/runs/*/events.jsonl")):
         assert time.monotonic() < end and process.poll() is None, process.communicate()
         time.sleep(0.1)
+
+
+BUSY = (
+    "from helpers import journal\nrun = journal.start('03_gpt')",
+    "run.log(loss=1.0, unit='nats')\nimport time\ntime.sleep(120)",
+)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_ctrl_c_interrupts_the_run_and_leaves_nothing_half_written(workspace, number):
+    process = runner(notebook(workspace, *BUSY))
+    wait_for(process, workspace, "loss")
     process.send_signal(getattr(signal, number))
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert "interrupted" in err
+    assert "interrupted" in err and "Traceback" not in err
     (record,) = store.all_records()
     assert record["status"] == "interrupted"
     assert not list((workspace / "artifacts").rglob("*.part"))
     assert not list((workspace / "artifacts" / "notebooks").glob("*"))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+@pytest.mark.parametrize("seconds", [0, 0.2, 0.5, 1, 1.5])
+def test_ctrl_c_while_the_kernel_starts(workspace, seconds):
+    process = runner(notebook(workspace, *BUSY))
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "interrupted" in err, err
+    assert not any(word in out + err for word in ("Traceback", "Error", "assert")), out + err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+def test_a_second_ctrl_c_ends_a_kernel_that_does_not_listen(workspace):
+    deaf = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nrun.log(deaf=1.0, unit='')\ntime.sleep(120)"
+    process = runner(notebook(workspace, BUSY[0], "import time\n" + deaf))
+    wait_for(process, workspace, "deaf")
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in err and time.monotonic() - began < 14
+    assert [record["status"] for record in store.all_records()] == ["interrupted"]
+
+
+def test_folders_of_killed_runners_go_and_those_of_others_stay(workspace, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(workspace / "tmp"))
+    killed, new, busy = (workspace / "tmp" / f"{execution.PREFIX}{name}" for name in ("killed", "new", "busy"))
+    for folder in (killed, new, busy):
+        folder.mkdir(parents=True)
+        (folder / "kernel.json").write_text("{}")
+    with filelock.FileLock(busy / "lock"):
+        for folder in (killed, busy):
+            os.utime(folder, (0, 0))
+        assert execute(notebook(workspace, "x = 1")) == 0
+    assert sorted(path.name for path in (workspace / "tmp").iterdir()) == [busy.name, new.name]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import numbers
+import os
 import string
 import sys
 from collections.abc import Mapping
@@ -126,7 +127,10 @@ def show_markdown(text: str) -> None:
 
         display(Markdown(text))
     else:
-        print(text)
+        try:
+            print(text, flush=True)
+        except BrokenPipeError:  # as in `python mine.py | head`: nobody reads on, and the record has it all
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def show_image(picture: bytes, alt: str) -> None:
