@@ -40,6 +40,8 @@ _ALL = (
            "whether bfloat16, and no dropout on attention, train as well (half an hour)"),
     _entry("tune", "The same number of trials", "What do the plain and the fast recipe reach when both are tuned?",
            "as many trials for the plain recipe as for the fast one (eight minutes)"),
+    _entry("torture", "Under attack", "What do killed writers, damaged files and awkward texts cost?",
+           "attacks on records, runner, tokenizers and models, counted (twelve minutes)"),
     _entry("spread", "Spread over seeds", "How far apart are runs that differ in the seed or the processor?",
            "how far apart runs are that differ in the seed or the processor (five to seven runs of a notebook)"),
 )  # fmt: skip

@@ -19,7 +19,7 @@ from helpers import journal, paths
 from labjournal.markdown import number
 from tests import peers
 
-from . import BENCHMARKS
+from . import BENCHMARKS, checkout
 
 ROUNDS = 5
 SAMPLE_BYTES = 1_200_000  # datatrove takes about ten seconds for it
@@ -54,7 +54,12 @@ print(json.dumps({"megabytes_per_second": sum(d.bytes_in for d in documents) / 1
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="make bench ARGS=clean_speed", description=__doc__.splitlines()[0])
     parser.add_argument("--record", action="store_true", help="write datatrove's decisions to tests/peers/ anew")
+    parser.add_argument(
+        "--against", type=Path, metavar="CHECKOUT", help="another version, for the whole pipeline in turn"
+    )
     options = parser.parse_args(arguments)
+    if options.against and not (options.against / "packages" / "mrclean").is_dir():
+        raise SystemExit(f"error: {options.against} is no checkout of this project with packages/mrclean")
     python = peers.environment("datatrove")
     documents = peers.oracle_documents()
     decisions = peers.datatrove_decisions(python, documents)
@@ -97,7 +102,7 @@ def main(arguments: list[str]) -> int:
         run.log(**{f"{name}_ratio": statistics.median(ratios), f"{name}_ratio_smallest": min(ratios)},
                 unit="", better="higher", kind="timing")  # fmt: skip
         run.note(f"{name}, ratio round by round: {', '.join(map(number, ratios))}.")
-    pipeline(run)
+    pipeline(run, options.against)
     run.finish(
         verdict="On one core and the same documents, all scores together take {filters_ours:.1f} MB/s against "
         "{filters_datatrove:.2f} for datatrove's quality and repetition filters ({filters_ratio:.0f} times, at least "
@@ -110,12 +115,24 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def pipeline(run) -> None:
+def pipeline(run, against: Path | None) -> None:
     """MB/s of raw bytes through all steps and both searches for duplicates, one core, a fresh process each time."""
+    places = {"ours": paths.ROOT, **({"before": against.resolve()} if against else {})}
     for kind in ("book", "wiki", "code"):
-        found = [alone([sys.executable, "-c", PIPELINE, kind])["megabytes_per_second"] for _ in range(3)]
-        run.log(**{f"pipeline_{kind}": statistics.median(found)}, unit="MB/s", better="higher", kind="timing")
-        run.note(f"pipeline, {kind}, three processes: {', '.join(map(number, found))} MB/s.")
+        found = {who: [] for who in places}
+        for turn in range(3):
+            for who in list(places)[:: 1 if turn % 2 == 0 else -1]:
+                measured = alone([sys.executable, "-c", PIPELINE, kind], places[who])
+                found[who].append(measured["megabytes_per_second"])
+        run.log(**{f"pipeline_{kind}": statistics.median(found["ours"])}, unit="MB/s", better="higher", kind="timing")
+        run.note(f"pipeline, {kind}, three processes: {', '.join(map(number, found['ours']))} MB/s.")
+        if against:
+            ratios = [now / before for now, before in zip(found["ours"], found["before"], strict=True)]
+            name = f"pipeline_{kind}_ratio"
+            run.log(**{name: statistics.median(ratios)}, unit="times", better="higher", kind="timing")
+            run.note(
+                f"pipeline, {kind}, beside commit {checkout.commit(against)}: {', '.join(map(number, ratios))} times."
+            )
 
 
 def sample(documents: list[dict]) -> list[str]:
@@ -128,10 +145,12 @@ def sample(documents: list[dict]) -> list[str]:
     return texts
 
 
-def alone(command: list[str]) -> dict[str, float]:
-    """Seconds by name, as the process prints them on its last line; one thread."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=paths.ROOT, env=environment, check=False)
+def alone(command: list[str], place: Path = paths.ROOT) -> dict[str, float]:
+    """Seconds by name, as the process prints them on its last line; one thread, the code of the checkout `place`."""
+    rooms = os.pathsep.join(str(place / "packages" / room) for room in ("mrclean", "labjournal"))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": rooms,
+                   "LAB_WORKSPACE": str(paths.workspace())}  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, cwd=place, env=environment, check=False)
     if done.returncode:
         raise SystemExit(f"error: {command[0]} failed:\n{done.stderr[-2000:]}")
     return json.loads(done.stdout.strip().splitlines()[-1])
