@@ -11,7 +11,7 @@ import pytest
 from helpers import journal, plots
 from helpers.paths import ROOT, sha256, write_json
 from labjournal import __main__ as command
-from labjournal import pages, render, store, verify
+from labjournal import index, pages, render, store, verify
 
 
 def run(loss=2.0, notebook="03_gpt", **more):
@@ -138,8 +138,10 @@ def test_a_page_is_closed_as_it_stands_and_its_runs_and_notes_stay_known(workspa
     assert verify.problems() == []
     assert first.record["run_id"] not in path.read_text("utf-8") and second.record["run_id"] in path.read_text("utf-8")
     said = (workspace / "journal" / "README.md").read_text("utf-8")
-    assert f"[Mine]({closed.name}#mine)" in said and f"[{closed.name}]({closed.name}): 1 runs" in said
+    assert f"[Mine]({closed.name}#mine)" in said and f"[{closed.name}]({closed.name}) names 1 runs" in said
     assert f"- Whether 1 < 2. Or not. ([Mine: What is open]({closed.name}#mine))" in said
+    path.write_text(path.read_text("utf-8") + "\n## Later\n\n**What is no longer open.** *Mine*: it is.\n", "utf-8")
+    assert "Whether 1 < 2" not in index.text() and "Open questions" not in index.text()
     pages.close()
     assert len(pages.sealed()) == 2 and verify.problems() == []
 

@@ -239,6 +239,19 @@ def test_an_evaluation_that_is_due_with_a_quarter_is_in_its_report(run):
     assert [row["now"] for row in rows] == [0.25, 0.5, 0.75, 1.0]
 
 
+def test_the_best_of_a_training_is_its_own_and_not_that_of_another(run):
+    for name, values in (("first", (3.0, 2.0)), ("second", (2.5, 2.4))):
+        with run.watch(20, unit=UNIT, name=name, eval_every=10) as watch:
+            for step in range(1, 21):
+                watch.step(step, 1.0)
+                if step % 10 == 0:
+                    run.log(step=step, val_loss=values[step // 10 - 1], unit=UNIT, better="lower")
+                    watch.evaluation(step, val_loss=values[step // 10 - 1])
+    last = [one["reports"][-1] for one in run.record["trainings"]]
+    rows = [next(row for row in one["rows"] if row["name"] == "val_loss") for one in last]
+    assert [(row["best"], row["best_step"]) for row in rows] == [(2.0, 20), (2.4, 20)]
+
+
 def test_a_report_tells_what_was_changed_and_why(run, workspace, capsys):
     train(run)
     run.finish("v")

@@ -22,9 +22,11 @@ ELSE = re.compile(r"^(?:<!-- entry |## |---$|- \*\*\d{4}-)", re.MULTILINE)  # wh
 # A bold beginning, and what follows.
 LEAD = re.compile(r"^\*\*([^*\n]+?)\.?\*\*(.*?)(?=^\*\*|\Z)", re.MULTILINE | re.DOTALL)
 NEXT = re.compile(r"\bNext: .*", re.DOTALL)
+OTHER = {"data": "other data", "code": "other code", "processor": "another processor"}
+CLOSED = re.compile(r"\bno longer open\b", re.IGNORECASE)
 KINDS = {
     "What was decided": re.compile(r"\bdecided\b", re.IGNORECASE),
-    "Open questions": re.compile(r"\b(open|not done|not measured)\b", re.IGNORECASE),
+    "Open questions": re.compile(r"\b(?<!no longer )(open|not done|not measured)\b", re.IGNORECASE),
     "What did not work, or was predicted badly": re.compile(
         r"\b(wrong|badly|given up|did not (come|help|work)|negative)\b", re.IGNORECASE
     ),
@@ -54,7 +56,7 @@ def text(journal: Path | None = None) -> str:
     parts = [
         "# What the journal says\n\n"
         "Made by code from the records; `python -m labjournal` shows it in a terminal. Four letters name a run "
-        "and lead to its long entry. [journal.md](journal.md) has a line for every run, newest last.\n",
+        "and lead to its long entry. [journal.md](journal.md) has a line for every run, in the order of their ends.\n",
         "\n## What we believe now\n\n",
         *(said for key, said in beliefs.items() if not key[0].startswith("bench_")),
         *([] if beliefs else ["No run has finished here yet.\n"]),
@@ -66,12 +68,12 @@ def text(journal: Path | None = None) -> str:
         parts += [
             "\n## How each headline number came to be\n\n"
             "From the first run to the latest; *n* × stands for as many with the same value. After each arrow stands "
-            "what moved the number. Where only times are measured, there is none.\n\n",
+            "what differs from the run before, and why. Where only times are measured, there is none.\n\n",
             *chains,
         ]
     parts += [*_leads(told), *_missed(keys, standing, told), "\n## Pages, and notes by people\n\n"]
     for name, page in reversed(told.texts.items()):
-        parts.append(f"- [{name}]({name}): {len(set(_RUN.findall(page)))} runs\n")
+        parts.append(f"- [{name}]({name}) names {len(set(_RUN.findall(page)))} runs\n")
         for heading, where, body in (note for note in told.notes if note[1].startswith(f"{name}#")):
             leads = "; ".join(lead for lead, _ in LEAD.findall(body))
             parts.append(f"  - [{heading}]({where})" + (f": {leads}" if leads else "") + "\n")
@@ -168,27 +170,29 @@ def _chains(key: tuple, runs: list[dict], told: _Pages) -> str:
 
 
 def _moved(old: dict, new: dict, told: _Pages) -> str:
-    """What changed between two runs whose value differs, the likeliest cause first, and why."""
+    """What differs between two runs whose value differs, and why; which of it moved the value, no record knows."""
     found = changes.between(old, new)
-    both = {name: [old["config"][name], new["config"][name]] for name in old["config"].keys() & new["config"].keys()}
-    config = {name: both[name] for name in new["config"] if name in both and both[name][0] != both[name][1]}
-    cells = new.get("cells_hash") != old.get("cells_hash")
-    causes = [changes.describe({name: pair}) for name, pair in [*config.items()][:2]]
-    causes += ["other data, so not comparable"] * ("data" in found) + ["another processor"] * ("processor" in found)
-    causes += ["other cells"] * (cells and not causes) + ["other code"] * (not causes and not cells and "code" in found)
-    reason = told.why(old, new) if config or "data" in found or cells else ""
+    config = {name: [old["config"].get(name), value] for name, value in new["config"].items()}
+    config = {name: pair for name, pair in config.items() if pair[0] != pair[1]}
+    order = sorted(config, key=lambda name: config[name][0] is None)  # last what was not recorded before
+    causes = [changes.describe({name: config[name]}) for name in order[:2]]
+    causes += [said for name, said in OTHER.items() if name in found]
+    reason = told.why(old, new)
     return escape(", ".join(causes) or "nothing that was recorded") + (f" ({reason})" if reason else "")
 
 
 def _leads(told: _Pages) -> list[str]:
     """What people's notes say was decided, is open, or went wrong; the newest first."""
-    parts = []
+    # A later note closes a question by its heading: "**What is no longer open.** *Notes on …*: it was measured."
+    over = " ".join(" ".join(body.split()) for *_, note in told.notes for lead, body in LEAD.findall(note)
+                    if CLOSED.search(lead))  # fmt: skip
+    closed, parts = {"Open questions": over}, []
     for title, wanted in KINDS.items():
         found = [
             f"- {_quoted(body)} ([{heading}: {lead.strip()}]({where}))\n"
             for heading, where, note in reversed(told.notes)
             for lead, body in LEAD.findall(note)
-            if wanted.search(lead)
+            if wanted.search(lead) and f"*{heading}*" not in closed.get(title, "")
         ]
         parts += [f"\n## {title}\n\n", *found] if found else []
     return parts
@@ -216,5 +220,5 @@ def _missed(keys: list[tuple], standing: dict, told: _Pages) -> list[str]:
                     f"- {key[0]}: {escape(name.replace('_', ' '))} was predicted as {number(both[0])}{unit} and is "
                     f"{number(both[1])}{unit} ({told.link(standing[key])})\n"
                 )
-    title = "\n## Results that were predicted with the wrong sign, or missed by more than a factor of two\n\n"
+    title = "\n## Results (times left out) predicted with the wrong sign, or missed by more than a factor of two\n\n"
     return [title, *rows] if rows else []

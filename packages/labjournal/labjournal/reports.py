@@ -30,8 +30,8 @@ def snapshot(record: dict, training: Training, trend: dict | None) -> dict:
     rows = [_row(LATEST, t.unit, loss["start"], loss["now"], t, "loss", record, best, best_step)]
     for name in {name: None for _, metrics in t.evaluations for name in metrics}:
         values = [metrics[name] for _, metrics in t.evaluations if name in metrics]
-        known = record["metrics"].get(name, {"unit": "", "best": None, "best_step": None})
-        best = known["best"], known["best_step"]
+        known = record["metrics"].get(name, {"unit": "", "better": None})
+        best = _best(name, known["better"], t)
         rows.append(_row(name, known["unit"], values[0], values[-1], t, name, record, *best))
     rows += [_row(name, "", values[0], values[-1], t, name, record) for name, values in t.values.items()]
     if "seconds" in t.begin["predicted"].values() and not t.first:  # of a resumed training, only a part is known
@@ -54,6 +54,15 @@ def snapshot(record: dict, training: Training, trend: dict | None) -> dict:
         "seconds_left": None if left is None else [round(value, 1) for value in left],
         "seconds": seconds,
     }
+
+
+def _best(name: str, better: str | None, training: Training) -> tuple:
+    """(best value, its step) among this training's own evaluations: another one may log the same metric."""
+    values = ((metrics.get(name), step) for step, metrics in training.evaluations)
+    seen = [(value, step) for value, step in values if isinstance(value, (int, float))]
+    if better is None or not seen:
+        return None, None
+    return (min if better == "lower" else max)(seen, key=lambda one: one[0])
 
 
 def standing(record: dict, progress: Progress, *, alive: bool = True, silent: float | None = None) -> dict:
