@@ -98,19 +98,25 @@ def glossary() -> str:
 
 
 def references() -> str:
-    """REFERENCES.md: every address that a notebook names, under its first name, with the notebooks that name it."""
+    """REFERENCES.md: every address that a notebook names, by author and title, with the notebooks that name it.
+
+    Raises ValueError: a title whose address no notebook names.
+    """
+    titles = tomllib.loads((ROOT / "helpers/references.toml").read_text("utf-8"))
     named: dict[str, tuple[str, list[str]]] = {}
     for notebook, _, text in _texts():
         for name, address in LINK.findall(text):
-            found = named.setdefault(address, (name.strip("*`"), []))[1]
+            found = named.setdefault(address, (titles.get(address, name.strip("*`")), []))[1]
             if notebook.number not in found:
                 found.append(notebook.number)
+    if unused := sorted(set(titles) - set(named)):
+        raise ValueError(f"helpers/references.toml has a title for {unused[0]}, which no notebook names")
     papers, others = [], []
     for address, (name, where) in sorted(named.items(), key=lambda item: item[1][0].lower()):
         line = f"- [{name}]({address}) · {', '.join(where)}"
         (
             papers
-            if re.search(r"\b(1[89]|20)\d\d\b", name) or "doi.org" in address or "arxiv.org" in address
+            if re.search(r"\b(1[89]|20)\d\d:", name)
             else others
         ).append(line)
     parts = ("## Papers and books", *papers, "", "## Documents, data and code", *others)

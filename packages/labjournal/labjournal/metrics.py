@@ -121,7 +121,7 @@ def add_trainings(record: dict, found: progress.Progress) -> None:
     """What was trained, with its reports, and what it used."""
     if found.trainings:
         record["trainings"] = plain(progress.summary(found))
-    if found.samples:
+    if len(found.samples) > 1:  # the first of a run that ends at once says nothing
         record["resources"] = {**record["resources"], "monitor": monitor.summary(found.samples)}
 
 
