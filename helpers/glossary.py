@@ -114,11 +114,7 @@ def references() -> str:
     papers, others = [], []
     for address, (name, where) in sorted(named.items(), key=lambda item: item[1][0].lower()):
         line = f"- [{name}]({address}) · {', '.join(where)}"
-        (
-            papers
-            if re.search(r"\b(1[89]|20)\d\d:", name)
-            else others
-        ).append(line)
+        (papers if re.search(r"\b(1[89]|20)\d\d:", name) else others).append(line)
     parts = ("## Papers and books", *papers, "", "## Documents, data and code", *others)
     return MADE + "# References\n\nWhat the notebooks name, and which of them do.\n\n" + "\n".join(parts) + "\n"
 

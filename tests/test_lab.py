@@ -1,9 +1,15 @@
 """The learner's copy: what is emptied, and that nothing a learner wrote is ever lost. And what a check says."""
 
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 
 import nbformat
 import numpy as np
+import psutil
 import pytest
 import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -153,3 +159,23 @@ def test_a_check_keeps_a_budget_and_changes_nothing_that_it_hands_over(capsys):
     exercises.check("00.1", 4, like=4, hint="Count again.")
     wrong, right = capsys.readouterr().out.splitlines()
     assert wrong == "✗ **00.1** is too small, by up to a half. *Count again.*" and right == "✓ **00.1** exact."
+
+
+@pytest.mark.parametrize("server", [["helpers.lab"], ["tensorboard.main", "--logdir", "board", "--port", "0"]])
+def test_a_server_that_the_course_starts_listens_to_this_machine_alone(server, tmp_path):
+    environment = {**os.environ, "LAB_WORKSPACE": str(tmp_path), "BROWSER": "true", "JUPYTER_CONFIG_DIR": str(tmp_path)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", *server], cwd=ROOT, env=environment, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        end, heard = time.monotonic() + 60, []
+        while not heard:
+            assert time.monotonic() < end and process.poll() is None
+            time.sleep(0.3)
+            tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+            heard = [c.laddr.ip for one in tree for c in one.net_connections("inet") if c.status == "LISTEN"]
+        assert set(heard) <= {"127.0.0.1", "::1"}
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=30)
