@@ -235,7 +235,7 @@ def test_a_run_stays_in_the_workspace_it_began_in(run, workspace, tmp_path_facto
 def test_the_reference_predicts_the_seconds(run):
     run.finish(verdict="done")
     elsewhere = read_json(run.folder / "run.json")
-    elsewhere["resources"]["processor"] = {"name": "another"}
+    elsewhere["resources"]["processor"] = {"name": "another", "model": "", "instructions": []}
     store.write(run.folder, elsewhere)
     assert journal.predicted_seconds("03_gpt", "smoke") is None
     store.set_reference("03_gpt", "smoke", run.record["run_id"])

@@ -53,7 +53,8 @@ def line(record: dict) -> str:
         after = f" after {reports.clock(record['seconds'])}" if record["seconds"] else ""
         return f"{text}: **{record['status']}**{after}{why}.\n"
     place = "; now the reference" if record.get("reference") else ""
-    if found and found["verdict"] == "identical" and not record["changed_from"]:
+    # Up to format 4, a run that was changed and came out the same repeated its results here.
+    if found and found["verdict"] == "identical" and (record["format"] > 4 or not record["changed_from"]):
         return f"{text}: identical to {short(found['reference'])} in all {found['of']} results{place}.\n"
     said = [part for part in (_headline(record), _sentence(record["verdict"])) if part]
     said += [f"*{_sentence(record['decision'])}*"] if record["decision"] else []

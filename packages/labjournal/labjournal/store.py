@@ -31,7 +31,7 @@ from .files import read_json, sha256, sha256_file, write_atomic, write_json
 from .project import committed, journal_dir, relative
 from .series import PACKED
 
-FORMAT = 4
+FORMAT = 5
 LOCK_SECONDS = 60
 HUGE = 10**300
 GOOD = ("identical", "agrees")  # verdicts on a result that is what the reference has
