@@ -22,6 +22,7 @@ import torch
 from . import paths
 from .bpe import Tokenizer
 from .gpt import GPT, FastGPT, files
+from .muon import Muon
 from .recipe import Recipe
 from .training import Evaluation, Trainer
 
@@ -56,7 +57,7 @@ def last(folder: Path) -> Path:
 def best(folder: Path) -> Path:
     """The one with the lowest validation loss, the earliest of equals; the newest where none was evaluated."""
     newest = last(folder)
-    losses = {path: _manifest(path).get("val_loss") for path in found(folder)}
+    losses = {path: manifest(path).get("val_loss") for path in found(folder)}
     known = {path: loss for path, loss in losses.items() if loss is not None}
     return min(known, key=known.get) if known else newest
 
@@ -111,13 +112,10 @@ def restore(trainer: Trainer, place: Path, made_by: str, profile: str, **facts) 
         Mismatch: it belongs to another model, recipe, tokenizer or data; every difference is named.
         ValueError: what it holds does not fit, or is not finite.
     """
-    from safetensors.torch import load_file
-
     manifest = paths.read_manifest(place, made_by, profile)
-    state = paths.read_json(place / "state.json")
+    state = _read_state(place, manifest)
     wanted = {**facts, **asdict(trainer.model.config), **asdict(trainer.recipe)}
-    recipe = asdict(Recipe(**{**state["recipe"], "betas": tuple(state["recipe"]["betas"])}))
-    have = {**{name: manifest.get(name) for name in facts}, **asdict(files.config(place)), **recipe}
+    have = {**{name: manifest.get(name) for name in facts}, **asdict(files.config(place)), **asdict(state["recipe"])}
     differing = [
         f"{name} is {_short(have.get(name))} there and {_short(wanted.get(name))} here"
         for name in sorted({*wanted, *have})
@@ -126,12 +124,18 @@ def restore(trainer: Trainer, place: Path, made_by: str, profile: str, **facts) 
     if differing:
         raise Mismatch(f"{paths.relative(place)} does not belong to this training: {'; '.join(differing)}")
     trainer.model.load_state_dict(files.load(place).state_dict())
-    tensors = load_file(place / "trainer.safetensors")
+    tensors = files.tensors(place / "trainer.safetensors")
     if broken := sorted(name for name, value in tensors.items() if not value.isfinite().all()):
         raise ValueError(f"{paths.relative(place)}: trainer.safetensors has no numbers in {', '.join(broken[:3])}")
-    trainer.losses, trainer.norms = tensors.pop("losses").tolist(), tensors.pop("norms").tolist()
-    _set_optimizer_state(trainer, tensors)
-    trainer.evaluations = [Evaluation(**evaluation) for evaluation in state["evaluations"]]
+    series = {name: tensors.pop(name, torch.zeros(0)) for name in ("losses", "norms")}
+    if wrong := [name for name, value in series.items() if value.shape != (state["step"],)]:
+        raise ValueError(f"{paths.relative(place)}: trainer.safetensors has not one value a step in {', '.join(wrong)}")
+    try:
+        _set_optimizer_state(trainer, tensors, state["step"])
+    except ValueError as error:
+        raise ValueError(f"{paths.relative(place)}: trainer.safetensors does not fit: {error}") from error
+    trainer.losses, trainer.norms = (value.tolist() for value in series.values())
+    trainer.evaluations = state["evaluations"]
     trainer.step, trainer.seconds = state["step"], state["seconds"]
     here = _numerics(trainer)
     return "" if state["numerics"] == here else f"the checkpoint was made in {state['numerics']}, this is {here}"
@@ -155,8 +159,26 @@ def load_model(place: Path, made_by: str, profile: str, tokenizer: Tokenizer) ->
     return model
 
 
-def _manifest(place: Path) -> dict:
-    return paths.read_json(place / "manifest.json")
+def manifest(place: Path) -> dict:
+    found = paths.read_json(place / "manifest.json")
+    if not isinstance(found, dict) or "profile" not in found:
+        raise ValueError(f"{paths.relative(place)}/manifest.json is damaged; delete the folder: an older one will do")
+    return found
+
+
+def _read_state(place: Path, manifest: dict) -> dict:
+    """state.json, checked: step, seconds, recipe (a Recipe), numerics, evaluations (a list of Evaluation)."""
+    found = paths.read_json(place / "state.json")
+    try:
+        recipe = Recipe(**{**found["recipe"], "betas": tuple(found["recipe"]["betas"])})
+        evaluations = [Evaluation(**evaluation) for evaluation in found["evaluations"]]
+        step, seconds, numerics = found["step"], float(found["seconds"]), str(found["numerics"])
+        if type(step) is not int or step != manifest["step"]:
+            raise ValueError(f"step is {step!r}, that of the manifest {manifest.get('step')!r}")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        where = f"{paths.relative(place)}/state.json"
+        raise ValueError(f"{where} is damaged ({error}); delete the folder: an older checkpoint will do") from error
+    return {"recipe": recipe, "evaluations": evaluations, "step": step, "seconds": seconds, "numerics": numerics}
 
 
 def _step(place: Path) -> int | None:
@@ -193,11 +215,26 @@ def _optimizer_state(trainer: Trainer) -> list[tuple[str, str, torch.Tensor]]:
     return found
 
 
-def _set_optimizer_state(trainer: Trainer, tensors: dict[str, torch.Tensor]) -> None:
+def _set_optimizer_state(trainer: Trainer, tensors: dict[str, torch.Tensor], step: int) -> None:
+    """Raises ValueError: not the state that these optimizers have after `step` steps."""
     kept: dict[str, dict[str, torch.Tensor]] = {}
     for full, value in tensors.items():
         name, _, key = full.removeprefix("optimizer.").rpartition(".")
         kept.setdefault(name, {})[key] = value
+    parameters = dict(trainer.model.named_parameters())
+    for optimizer in trainer.optimizers:
+        wanted = {"momentum_buffer"} if isinstance(optimizer, Muon) else {"step", "exp_avg", "exp_avg_sq"}
+        for name in _names(trainer, optimizer) if step else ():
+            if (have := set(kept.get(name, ()))) != wanted:
+                raise ValueError(f"{name} has {', '.join(sorted(have)) or 'nothing'}, not {', '.join(sorted(wanted))}")
+            for key, value in kept[name].items():
+                shape = () if key == "step" else parameters[name].shape
+                if value.shape != shape or value.dtype != torch.float32 or (key == "step" and value != step):
+                    raise ValueError(
+                        f"{key} of {name} is {tuple(value.shape)} {value.dtype}; it must be of step {step}"
+                    )
+    if unknown := kept.keys() - parameters.keys():
+        raise ValueError(f"nothing of the model is called {min(unknown)}")
     for optimizer in trainer.optimizers:
         state = {i: kept[name] for i, name in enumerate(_names(trainer, optimizer)) if name in kept}
         # The groups' settings follow from the recipe, and the recipes are equal.

@@ -33,7 +33,7 @@ def find(name: str) -> Path:
     """
     if name in sources.SOURCES:
         return sources.fetch(name)
-    if Path(name).expanduser().is_dir():
+    if os.path.isdir(os.path.expanduser(name)):  # also False for a name that no file could have
         return _checked(Path(name).expanduser(), name)
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise EncoderError(f"ENCODER={name}: no such folder, and not a hub name (owner/name); {_remedy()}")
@@ -76,20 +76,37 @@ def load_classifier(folder: Path, dropout: float, hardware: Hardware, seed: int)
     attention = "eager" if hardware.device == "cpu" else "sdpa"
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model = transformers.AutoModelForSequenceClassification.from_pretrained(
+        model, loaded = transformers.AutoModelForSequenceClassification.from_pretrained(
             folder,
+            output_loading_info=True,
             num_labels=2,
             local_files_only=True,
             use_safetensors=True,
             dtype=torch.float32,
             attn_implementation=attention,
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        _check(model, tokenizer, loaded)
+    except Exception as error:  # damaged files come to light in many ways, in three libraries
         raise EncoderError(f"encoder in {Path(folder).name}: {str(error)[:300]}; {_remedy()}") from error
     for layer in model.modules():
         if isinstance(layer, torch.nn.Dropout):
             layer.p = dropout
     return tokenizer, model.to(hardware.device)
+
+
+def _check(model, tokenizer, loaded: dict) -> None:
+    """Raises ValueError: weights that are not there, or no numbers, or a tokenizer that is not the model's."""
+    body = f"{model.base_model_prefix}."  # what is not of the body is the fresh head; a pooler belongs to it
+    missing = [name for name in loaded["missing_keys"] if name.startswith(body) and ".pooler." not in name]
+    if missing:
+        raise ValueError(
+            f"its weights lack {len(missing)} tensors that config.json speaks of, such as {sorted(missing)[0]}"
+        )
+    if broken := [name for name, p in model.named_parameters() if not p.isfinite().all()]:
+        raise ValueError(f"{broken[0]} holds values that are no numbers")
+    words, rows = len(tokenizer), model.get_input_embeddings().num_embeddings
+    if not rows / 2 < words <= rows:
+        raise ValueError(f"the tokenizer knows {words:,} tokens and the model {rows:,}")
 
 
 def weights_hash(folder: Path) -> str:

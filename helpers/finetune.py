@@ -137,10 +137,11 @@ class Recorder(transformers.TrainerCallback):
     def on_train_begin(self, args, state, control, **kwargs):
         self.watch.mark()
 
-    def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
+    def on_pre_optimizer_step(self, args, state, control, model=None, processing_class=None, **kwargs):
         norm = torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
         if not torch.isfinite(norm):
             model.save_pretrained(self.last_good)
+            processing_class.save_pretrained(self.last_good)
             self.watch.checkpoint(state.global_step, self.last_good)
             raise FloatingPointError(
                 f"the gradient is not finite at step {state.global_step + 1}; lower the learning rate. The weights "

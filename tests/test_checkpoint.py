@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from helpers import bpe, checkpoint, paths, training
-from helpers.gpt import GPT, GPTConfig
+from helpers.gpt import GPT, GPTConfig, files
 from helpers.hardware import Hardware
 
 CPU = Hardware("cpu", "test", "float32", 1, 1, 8.0, {"float32": 1.0}, 1.0, 1.0)
@@ -198,6 +199,58 @@ def test_a_changed_file_is_refused_by_name(tmp_path, name):
         checkpoint.restore(trainer_of(), place, **OURS, **FACTS)
     with pytest.raises(paths.MissingArtifact, match="changed since it was made"):
         checkpoint.load_model(place, **OURS, tokenizer=TOKENIZER)
+
+
+def _spoilt(place, change) -> None:
+    """Change tensors or state of a checkpoint, and its manifest with it: as a faulty program would leave it."""
+    tensors, state = load_file(place / "trainer.safetensors"), paths.read_json(place / "state.json")
+    change(tensors, state)
+    save_file(tensors, place / "trainer.safetensors")
+    paths.write_json(place / "state.json", state)
+    facts = paths.read_json(place / "manifest.json")
+    known = {key: facts[key] for key in facts if key not in ("made_by", "profile", "files", "hash")}
+    paths.write_manifest(place, **OURS, **known)
+
+
+A = "optimizer.tokens.weight.exp_avg"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda t, s: [t.pop(n) for n in list(t) if n.startswith("optimizer")], "has nothing, not exp_avg"),
+        (lambda t, s: t.pop(A), "has exp_avg_sq, step, not exp_avg"),
+        (lambda t, s: t.update({A: torch.zeros(1)}), "exp_avg of tokens.weight"),
+        (lambda t, s: t.update({A: t[A].double()}), "float64"),
+        (lambda t, s: t.update({A: t[A] * float("nan")}), "no numbers"),
+        (lambda t, s: t.update({"optimizer.nobody.exp_avg": torch.zeros(1)}), "nobody"),
+        (lambda t, s: t.update({"optimizer.tokens.weight.step": torch.tensor(0.0)}), "step of tokens.weight"),
+        (lambda t, s: t.update({"losses": torch.zeros(1)}), "one value a step in losses"),
+        (lambda t, s: s.update(step=99), "step is 99"),
+        (lambda t, s: s.update(step="2"), "step is '2'"),
+        (lambda t, s: s.update(seconds="x"), "state.json is damaged"),
+        (lambda t, s: s.update(recipe=None), "state.json is damaged"),
+        (lambda t, s: s.update(evaluations=[{}]), "state.json is damaged"),
+        (lambda t, s: s.pop("numerics"), "state.json is damaged"),
+    ],
+)
+def test_a_state_that_no_training_has_is_refused(tmp_path, change, told):
+    place = keep(tmp_path)(advanced(2))
+    _spoilt(place, change)
+    with pytest.raises(ValueError, match=told):
+        checkpoint.restore(trainer_of(), place, **OURS, **FACTS)
+
+
+def test_half_a_file_is_told_by_name(tmp_path):
+    place = keep(tmp_path)(advanced(1))
+    for name in ("model.safetensors", "trainer.safetensors"):
+        data = (place / name).read_bytes()
+        (place / name).write_bytes(data[: len(data) // 2])
+        with pytest.raises(ValueError, match=f"{name} is damaged"):
+            files.tensors(place / name)
+    (place / "manifest.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"manifest\.json is damaged"):
+        checkpoint.best(tmp_path)
 
 
 def test_the_model_comes_back_and_another_profile_is_refused(tmp_path):

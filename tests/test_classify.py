@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -256,6 +257,43 @@ def test_a_folder_without_weights_or_with_broken_ones_is_refused(encoder, tmp_pa
     (tmp_path / "model.safetensors").write_bytes(b"not weights")
     with pytest.raises(encoder.EncoderError, match="ENCODER=minilm"):
         encoder.load_classifier(encoder.find(str(tmp_path)), 0.0, cpu, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("layer", "lack 1 tensors"),
+        ("nan", "no numbers"),
+        ("config", r"lack \d+ tensors"),
+        ("vocabulary", "knows 5 tokens"),
+        ("half", "encoder in copy"),
+        ("list", "encoder in copy"),
+    ],
+)
+def test_an_encoder_with_a_part_missing_is_no_encoder(encoder, tmp_path, tiny_encoder, cpu, fault, told):
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    folder = tmp_path / "copy"
+    shutil.copytree(tiny_encoder, folder)
+    weights, facts = load_file(folder / "model.safetensors"), json.loads((folder / "config.json").read_text())
+    name = next(name for name in weights if "query.weight" in name)
+    if fault == "layer":
+        del weights[name]
+    if fault == "nan":
+        weights[name] = weights[name] * torch.nan
+    if fault == "config":
+        facts["num_hidden_layers"] = 3
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "config.json").write_text(json.dumps([] if fault == "list" else facts))
+    if fault == "vocabulary":
+        (folder / "tokenizer.json").unlink()
+        (folder / "vocab.txt").write_text("")
+    if fault == "half":
+        data = (folder / "model.safetensors").read_bytes()
+        (folder / "model.safetensors").write_bytes(data[: len(data) // 2])
+    with pytest.raises(encoder.EncoderError, match=told):
+        encoder.load_classifier(folder, 0.0, cpu, seed=1)
 
 
 def test_smoke_and_laptop_never_contact_a_hub_whatever_the_environment_says():

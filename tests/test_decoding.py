@@ -27,6 +27,16 @@ def test_old_codecs_are_told_from_what_they_say():
     assert len(right) >= 0.92 * total and len(wrong) <= 0.02 * total, wrong
 
 
+def test_rulers_between_the_lines_are_no_language():
+    aside = []
+    for name, of in TEXTS.items():
+        text = ("\n" + "=" * 79 + "\n").join(["", *of["text"].split(". "), ""])
+        for codec in of["codecs"]:
+            found = decoding.decoded(text.encode(codec))
+            aside += [(name, codec, found.why or found.codec)] if found.text != text else []
+    assert len(aside) <= 0.08 * sum(len(of["codecs"]) for of in TEXTS.values()), aside
+
+
 @pytest.mark.parametrize(
     ("text", "cleaned"),
     [
@@ -97,6 +107,7 @@ REFUSED = {
     "paper.txt": (b"%PDF-1.7\n1 0 obj\n", "PDF"),
     "rich.txt": (b"{\\rtf1\\ansi text}", "RTF"),
     "image.svg": (b'<?xml version="1.0"?>\n<svg></svg>', "XML"),
+    "help.page": (b'<page xmlns="http://example.org/1.0/"\n      id="a">\n<title>T</title></page>', "XML"),
     "sound.txt": (b"OggS\0\2\0\0" + bytes(100), "sound"),
     "table.csv": (b"a,b\n1,2\n", "without a column 'text'"),
 }

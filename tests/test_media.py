@@ -604,3 +604,62 @@ def test_ids_of_any_whole_number_type_are_the_same_ids(dtype):
 def test_what_cannot_be_meant_is_refused_in_words(call, told):
     with pytest.raises(ValueError, match=told):
         call()
+
+
+# -- what is no picture, no codebook, no ids ---------------------------------------------------------------------------
+
+PICTURE = np.zeros((8, 8, 3), np.float32)
+NO_NUMBER = np.full((8, 8, 3), np.nan, np.float32)
+BOOKS = np.zeros((1, 4, 2), np.float32)
+IDS = np.zeros((3, 1), np.int64)
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: media.patches(NO_NUMBER, 4), "NaN"),
+        (lambda: media.psnr(PICTURE, NO_NUMBER), "NaN"),
+        (lambda: media.psnr(PICTURE.astype(np.uint8), PICTURE.astype(np.uint8)), "as_image"),
+        (lambda: media.ssim(PICTURE[:, :, 0], PICTURE[:, :, 0]), r"\(H, W, C\)"),
+        (lambda: media.jpeg(PICTURE.astype(np.uint8), 90), "as_image"),
+        (lambda: media.jpeg(PICTURE, 101), "1..100"),
+        (lambda: media.jpeg_at(PICTURE, math.nan), "0 or more"),
+        (lambda: media.jpeg(PICTURE[:, :, :2], 90), "1 or 3 channels"),
+        (lambda: media.unpatch(media.patches(PICTURE, 4), (4, 16, 3), 4), None),
+        (lambda: media.unpatch(media.patches(PICTURE, 4), (8, 9, 3), 4), "do not make a picture"),
+        (lambda: media.unpatch(media.patches(PICTURE, 4), (8, 8, 3), 0), "do not make a picture"),
+        (lambda: media.encode(np.zeros((3, 2)), BOOKS * np.nan), "finite"),
+        (lambda: media.encode(np.zeros((3, 2)), BOOKS.astype(np.uint8)), "uint8"),
+        (lambda: media.encode(np.zeros((3, 2)), BOOKS[:0]), "finite"),
+        (lambda: media.decode(np.zeros((3, 0), np.int64), BOOKS), "depth"),
+        (lambda: media.learn(np.zeros((3, 2)), 0, seed=1), "at least 1"),
+        (lambda: media.learn(np.zeros((3, 2)), 2, seed=1, depth=0), "at least 1"),
+        (lambda: media.unflatten(np.array([0.9, 4.2]), 4, 2), "whole numbers"),
+        (lambda: media.unflatten(np.array([[0, 4]]), 4, 2), "row"),
+        (lambda: media.unflatten(np.array([0, 4]), 4, 0), "at least 1"),
+        (lambda: media.usage(IDS[:0], 4), "no ids"),
+        (lambda: media.bits(IDS, 4, known=IDS + 9), r"0\.\.3"),
+        (lambda: media.bits(IDS, 4, known=np.zeros((3, 2), np.int64)), "other levels"),
+        (lambda: learned.FSQ((1, 3)), "at least two"),
+        (lambda: learned.FSQ((3, 3)).vectors(torch.tensor([99])), r"0\.\.8"),
+        (lambda: learned.VectorQuantiser(8, 2).vectors(torch.tensor([-1])), r"0\.\.7"),
+        (lambda: learned.VectorQuantiser(8, 2).vectors(torch.tensor([1.5])), "whole numbers"),
+        (lambda: learned.Autoencoder(learned.FSQ((3, 3))).encode(np.zeros((2, 7, 7), np.float32)), r"\(n, 8, 8\)"),
+        (lambda: learned.Autoencoder(learned.FSQ((3, 3))).encode(np.full((2, 8, 8), np.nan, np.float32)), "finite"),
+        (
+            lambda: learned.train_autoencoder(lambda: learned.FSQ((3, 3)), np.zeros((9, 8, 8), np.float32), 0, 1),
+            "steps",
+        ),
+    ],
+)
+def test_what_would_end_in_a_library_or_in_nonsense_is_refused(call, told):
+    if told is None:
+        call()
+        return
+    with pytest.raises(ValueError, match=told):
+        call()
+
+
+def test_ids_of_bytes_are_ids_and_no_mask():
+    quantiser = learned.VectorQuantiser(8, 2)
+    assert quantiser.vectors(torch.arange(8, dtype=torch.uint8)).equal(quantiser.codebook)

@@ -1,6 +1,7 @@
 """The check of the repository by itself: everything it is there to find is planted once, and found."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -228,6 +229,33 @@ def test_a_damaged_record_keeps_nobody_from_working(workspace, capsys):
     assert command.main(["show", damaged.record["run_id"]]) == 2
     assert "restore it with git" in capsys.readouterr().err
     assert store.latest("03_gpt", "smoke")["run_id"] == third.record["run_id"]
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="needs links")
+def test_what_a_journal_should_not_hold_is_told_and_ends_nothing(workspace, capsys):
+    good = run()
+    runs = workspace / "journal" / "runs"
+    shutil.copytree(good.folder, runs / "20990101T000000000Z-03_gpt-beef")  # two with one id
+    (runs / "20990101T000000001Z-03_gpt-\x1b[31mff").mkdir()
+    (runs / "20990101T000000001Z-03_gpt-\x1b[31mff" / "run.json").write_text("{")
+    os.symlink("20990101T000000002Z-03_gpt-loop", runs / "20990101T000000002Z-03_gpt-loop")
+    write_json(workspace / "journal" / "reference.json", {"../../..": good.record["run_id"]})
+    for line in ("list", "status", f"show {good.record['run_id']}", "readme", ""):
+        assert command.main(line.split()) in (0, 1, 2), line
+    assert command.main(["verify"]) == 1
+    said = capsys.readouterr()
+    assert "\x1b" not in said.out + said.err
+    for told in ("it says that it is", "beef", "ff/run.json is damaged", "../../.."):
+        assert told in said.out + said.err, told
+
+
+def test_a_verdict_does_not_order_a_terminal_about(workspace, capsys, monkeypatch):
+    made = journal.start("03_gpt")
+    made.finish(verdict="v \x1b[31mred\x1b]0;t\x07\u202eend")
+    capsys.readouterr()
+    assert command.main(["show", made.record["run_id"]]) == 0
+    said = capsys.readouterr().out
+    assert "\x1b" not in said and "\u202e" not in said and "red" in said
 
 
 def test_of_many_runs_the_latest_are_listed(workspace, capsys):

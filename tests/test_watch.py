@@ -499,7 +499,7 @@ def test_a_close_that_fails_once_leaves_the_monitor_at_work(run, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patched, pytest.raises(JournalError, match="make room on the disk"):
+    with monkeypatch.context() as patched, pytest.raises(JournalError, match="Make room on the disk"):
         patched.setattr(store, "append", full)
         run.finish("v")
     before = len(run.progress.samples)

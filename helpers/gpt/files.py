@@ -31,6 +31,8 @@ def config(folder: Path) -> GPTConfig:
         ValueError: it has fields that this code does not know, or lacks some.
     """
     fields = read_json(folder / "config.json")
+    if not isinstance(fields, dict):
+        raise ValueError(f"{relative(folder)}/config.json is no configuration but {type(fields).__name__}")
     kind = FastConfig if "rope" in fields else GPTConfig
     try:
         return kind(**fields)
@@ -45,9 +47,7 @@ def load(folder: Path) -> GPT | FastGPT:
         ValueError: the weights do not fit the configuration in name, shape or number type, or are not finite; names
             the folder and the difference.
     """
-    from safetensors.torch import load_file
-
-    model, weights = make(config(folder)), load_file(folder / "model.safetensors")
+    model, weights = make(config(folder)), tensors(folder / "model.safetensors")
     missing, unknown = sorted(_state(model).keys() - weights), sorted(weights.keys() - _state(model))
     try:
         if missing or unknown:
@@ -61,6 +61,17 @@ def load(folder: Path) -> GPT | FastGPT:
     except RuntimeError as error:
         raise ValueError(f"{relative(folder)}: model.safetensors does not fit config.json: {error}") from error
     return model
+
+
+def tensors(path: Path) -> dict:
+    """What a safetensors file holds, by name. Raises ValueError: it is none, or half of one."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{relative(path)} is damaged: {error}") from error
 
 
 def _state(model: GPT | FastGPT) -> dict:

@@ -82,6 +82,7 @@ def patches(image: np.ndarray, size: int) -> np.ndarray:
     """
     if size < 1 or image.ndim != 3:
         raise ValueError(f"a picture (H, W, C) is cut into squares of at least 1 pixel, not {image.shape} into {size}")
+    _check(image)
     H, W, C = image.shape
     padded = np.pad(image, ((0, -H % size), (0, -W % size), (0, 0)), mode="edge")
     rows, columns = padded.shape[0] // size, padded.shape[1] // size
@@ -90,9 +91,15 @@ def patches(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def unpatch(patches: np.ndarray, shape: tuple[int, int, int], size: int) -> np.ndarray:
-    """The picture of `shape` (H, W, C) that `patches` cut up; undoes it exactly."""
+    """The picture of `shape` (H, W, C) that `patches` cut up; undoes it exactly.
+
+    Raises:
+        ValueError: as many squares, of that size, do not make such a picture.
+    """
     H, W, C = shape
-    rows, columns = -(-H // size), -(-W // size)
+    rows, columns = (-(-H // size), -(-W // size)) if size > 0 else (0, 0)
+    if patches.shape != (rows * columns, size * size * C):
+        raise ValueError(f"squares {patches.shape} of {size} pixels do not make a picture {shape}")
     squares = patches.reshape(rows, columns, size, size, C).swapaxes(1, 2)
     return squares.reshape(rows * size, columns * size, C)[:H, :W]
 
@@ -101,6 +108,7 @@ def psnr(image: np.ndarray, again: np.ndarray) -> float:
     """Peak signal-to-noise ratio in dB, for values in 0..1: -10 log10 of the mean squared error; inf when equal."""
     if image.shape != again.shape:
         raise ValueError(f"pictures of shape {image.shape} and {again.shape} cannot be compared")
+    _check(image, again)
     error = float(np.mean((image.astype(np.float64) - again) ** 2))
     return math.inf if error == 0 else -10 * math.log10(error)
 
@@ -113,6 +121,9 @@ def ssim(image: np.ndarray, again: np.ndarray) -> float:
     """
     from skimage.metrics import structural_similarity
 
+    _check(image, again)
+    if image.shape != again.shape or image.ndim != 3:
+        raise ValueError(f"two pictures (H, W, C) are compared, not {image.shape} and {again.shape}")
     if min(image.shape[:2]) < SSIM_WINDOW:
         raise ValueError(f"SSIM needs {SSIM_WINDOW} x {SSIM_WINDOW} pixels at least, this picture has {image.shape}")
     return float(structural_similarity(image, again, channel_axis=2, data_range=1.0, win_size=SSIM_WINDOW))
@@ -125,6 +136,8 @@ def jpeg(image: np.ndarray, quality: int) -> tuple[int, np.ndarray]:
     """
     from PIL import Image
 
+    if not 1 <= quality <= 100:
+        raise ValueError(f"quality is {quality}; JPEG's lies in 1..100")
     data = _packed(image, "JPEG", quality=quality, optimize=True)
     again = np.asarray(Image.open(io.BytesIO(data)), dtype=np.float32) / 255
     return 8 * len(data), again.reshape(image.shape)
@@ -132,6 +145,8 @@ def jpeg(image: np.ndarray, quality: int) -> tuple[int, np.ndarray]:
 
 def jpeg_at(image: np.ndarray, bits: float) -> tuple[int, np.ndarray]:
     """`jpeg` at the best quality whose file has at most `bits`; the smallest file where none is that small."""
+    if not bits >= 0:  # nor is NaN
+        raise ValueError(f"bits is {bits}; it must be a number of 0 or more")
     low, high = 1, 95  # file size grows with quality
     while low < high:
         middle = (low + high + 1) // 2
@@ -144,11 +159,20 @@ def png_bits(image: np.ndarray) -> int:
     return 8 * len(_packed(image, "PNG", optimize=True))
 
 
+def _check(*images: np.ndarray) -> None:
+    for image in images:
+        if image.dtype.kind != "f":
+            raise ValueError(f"a picture is float in 0..1 here, not {image.dtype}; as_image makes one of it")
+        if not np.isfinite(image).all():
+            raise ValueError(f"{np.count_nonzero(~np.isfinite(image))} values are NaN or infinite")
+
+
 def _packed(image: np.ndarray, kind: str, **settings) -> bytes:
     from PIL import Image
 
-    if not np.isfinite(image).all():
-        raise ValueError(f"{np.count_nonzero(~np.isfinite(image))} values are NaN or infinite")
+    _check(image)
+    if image.ndim != 3 or image.shape[2] not in (1, 3) or not image.size:
+        raise ValueError(f"a picture (H, W, C) with 1 or 3 channels is packed, not {image.shape}")
     whole = (np.clip(image, 0, 1) * 255).round().astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(whole[:, :, 0] if whole.shape[2] == 1 else whole).save(buffer, kind, **settings)

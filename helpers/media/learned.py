@@ -24,6 +24,16 @@ SIDE, TOKENS, HIDDEN = 8, 4, 256  # of the autoencoder: pixels, ids a picture, w
 BATCH, LEARNING_RATE = 64, 4e-3
 
 
+def _check_ids(ids: torch.Tensor, codes: int) -> torch.Tensor:
+    """`ids` as int64. Raises ValueError: no whole numbers (bytes would be taken for a mask), or none of the codes."""
+    if ids.is_floating_point() or ids.dtype == torch.bool:
+        raise ValueError(f"ids are whole numbers, not {ids.dtype}")
+    ids = ids.long()
+    if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < codes:
+        raise ValueError(f"ids lie in 0..{codes - 1}, these in {int(ids.min())}..{int(ids.max())}")
+    return ids
+
+
 class VectorQuantiser(nn.Module):
     """The nearest of `codes` entries.
 
@@ -57,7 +67,7 @@ class VectorQuantiser(nn.Module):
 
     def vectors(self, ids: torch.Tensor) -> torch.Tensor:
         """(..., d) of (...) ids."""
-        return self.codebook[ids]
+        return self.codebook[_check_ids(ids, self.codes)]
 
     @torch.no_grad()
     def begin(self, z: torch.Tensor, batch: int) -> None:
@@ -89,6 +99,8 @@ class FSQ(nn.Module):
 
     def __init__(self, levels: tuple[int, ...]):
         super().__init__()
+        if not levels or min(levels) < 2:
+            raise ValueError(f"levels are {levels}; each number needs at least two")
         self.codes, self.width = math.prod(levels), len(levels)
         self.register_buffer("levels", torch.tensor(levels))
         self.register_buffer("basis", torch.tensor([math.prod(levels[:i]) for i in range(len(levels))]))
@@ -110,7 +122,7 @@ class FSQ(nn.Module):
 
     def vectors(self, ids: torch.Tensor) -> torch.Tensor:
         """(..., d) of (...) ids."""
-        whole = ids[..., None] // self.basis % self.levels - self.levels // 2
+        whole = _check_ids(ids, self.codes)[..., None] // self.basis % self.levels - self.levels // 2
         return whole / (self.levels // 2)
 
 
@@ -140,12 +152,20 @@ class Autoencoder(nn.Module):
     @torch.no_grad()
     def encode(self, images: np.ndarray) -> np.ndarray:
         """(B, T) int64 ids of (B, 8, 8) float32 pictures."""
-        return self.quantiser.ids(self.look(torch.from_numpy(images))).numpy()
+        return self.quantiser.ids(self.look(_pictures(images))).numpy()
 
     @torch.no_grad()
     def decode(self, ids: np.ndarray) -> np.ndarray:
         """(B, 8, 8) float32 pictures in 0..1 of (B, T) ids."""
         return self.draw(self.quantiser.vectors(torch.from_numpy(ids))).clamp(0, 1).numpy()
+
+
+def _pictures(images: np.ndarray) -> torch.Tensor:
+    """Raises ValueError: not (n, 8, 8) float32 pictures of finite numbers."""
+    fits = images.ndim == 3 and images.shape[1:] == (SIDE, SIDE) and images.dtype == np.float32 and len(images)
+    if not fits or not np.isfinite(images).all():
+        raise ValueError(f"pictures are finite (n, {SIDE}, {SIDE}) float32; these are {images.dtype} {images.shape}")
+    return torch.from_numpy(images)
 
 
 def train_autoencoder(make: Callable[[], nn.Module], images: np.ndarray, steps: int, seed: int) -> Autoencoder:
@@ -154,9 +174,11 @@ def train_autoencoder(make: Callable[[], nn.Module], images: np.ndarray, steps: 
     The loss is the mean squared error and the quantiser's own. Weights and batches follow from the seed. A codebook
     with `ema` begins at vectors of the untrained encoder.
     """
+    if steps < 1:
+        raise ValueError(f"steps is {steps}; it must be at least 1")
+    data = _pictures(images)
     torch.manual_seed(seed)
     model = Autoencoder(make()).train()
-    data = torch.from_numpy(images)
     if getattr(model.quantiser, "ema", False):
         model.quantiser.begin(model.look(data).detach().flatten(0, 1), BATCH * TOKENS)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.0)

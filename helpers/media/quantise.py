@@ -36,8 +36,10 @@ def learn(vectors: np.ndarray, k: int, seed: int, depth: int = 1) -> np.ndarray:
     from sklearn.exceptions import ConvergenceWarning
 
     left = np.array(vectors, dtype=np.float32)
-    if left.ndim != 2 or not np.isfinite(left).all():
+    if left.ndim != 2 or not left.shape[1] or not np.isfinite(left).all():
         raise ValueError(f"a codebook is learned from finite (n, d) vectors; these have shape {left.shape}")
+    if min(k, depth) < 1 or not isinstance(k, int) or not isinstance(depth, int):
+        raise ValueError(f"{k} codes on {depth} levels: both are whole numbers of at least 1")
     if len(left) < k:
         raise ValueError(f"{len(left)} vectors are too few for {k} codes")
     codebooks = []
@@ -59,6 +61,7 @@ def encode(vectors: np.ndarray, codebooks: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: vectors of another width than the codebooks', or values that are not finite.
     """
+    _check_codebooks(codebooks)
     left = np.array(vectors, dtype=np.float32)
     if left.ndim != 2 or left.shape[1] != codebooks.shape[2]:
         raise ValueError(f"the codebooks are for (n, {codebooks.shape[2]}) vectors; these have shape {left.shape}")
@@ -77,6 +80,7 @@ def decode(ids: np.ndarray, codebooks: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: an id that no codebook has, or more levels than codebooks.
     """
+    _check_codebooks(codebooks)
     _check(ids, codebooks.shape[1])
     if ids.shape[1] > len(codebooks):
         raise ValueError(f"ids of {ids.shape[1]} levels, but there are {len(codebooks)} codebooks")
@@ -95,7 +99,12 @@ def unflatten(row: np.ndarray, k: int, depth: int) -> np.ndarray:
     Raises:
         ValueError: a row that is cut off inside a vector, or whose levels do not take turns.
     """
-    row = np.asarray(row, dtype=np.int64)
+    row = np.asarray(row)
+    if depth < 1 or row.ndim != 1 or row.dtype.kind not in "iu":
+        raise ValueError(
+            f"a row of whole numbers is cut into vectors of at least 1, not {row.dtype} {row.shape} by {depth}"
+        )
+    row = row.astype(np.int64)
     if len(row) % depth:
         raise ValueError(f"{len(row)} ids do not divide into vectors of {depth}")
     ids = row.reshape(-1, depth) - k * np.arange(depth)
@@ -103,10 +112,15 @@ def unflatten(row: np.ndarray, k: int, depth: int) -> np.ndarray:
     return ids
 
 
+def _check_codebooks(codebooks: np.ndarray) -> None:
+    if codebooks.ndim != 3 or not codebooks.size or codebooks.dtype.kind != "f" or not np.isfinite(codebooks).all():
+        raise ValueError(f"codebooks are finite (depth, k, d) floats; these are {codebooks.dtype} {codebooks.shape}")
+
+
 def _check(ids: np.ndarray, k: int) -> None:
     if ids.dtype.kind not in "iu":
         raise ValueError(f"ids are whole numbers, not {ids.dtype}")
-    if ids.ndim != 2 or (ids.size and not 0 <= ids.min() <= ids.max() < k):
+    if ids.ndim != 2 or not ids.shape[1] or (ids.size and not 0 <= ids.min() <= ids.max() < k):
         raise ValueError(f"ids are (n, depth) and lie in 0..{k - 1}; these have shape {ids.shape}")
 
 
@@ -122,6 +136,8 @@ class Usage:
 def usage(ids: np.ndarray, k: int) -> Usage:
     """Usage of (n, depth) ids in 0..k-1; perplexity is 2 to the entropy of their frequencies."""
     _check(ids, k)
+    if not len(ids):
+        raise ValueError("there are no ids to count")
     counts = np.stack([np.bincount(column, minlength=k) for column in ids.T])  # (depth, k)
     share = counts / len(ids)
     entropy = -(share * np.log2(np.where(share > 0, share, 1))).sum(axis=1)
@@ -137,6 +153,9 @@ def bits(ids: np.ndarray, k: int, known: np.ndarray | None = None) -> float:
     _check(ids, k)
     if known is None:
         return ids.shape[1] * math.log2(k)
+    _check(known, k)
+    if not len(ids) or known.shape[1] != ids.shape[1]:
+        raise ValueError(f"ids {ids.shape} cannot be priced by ids {known.shape}: none, or of other levels")
     cost = 0.0
     for column, before in zip(ids.T, known.T, strict=True):
         share = (np.bincount(before, minlength=k) + 1) / (len(before) + k)

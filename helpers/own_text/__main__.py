@@ -85,7 +85,7 @@ def _model(options: argparse.Namespace):
     else:
         folder, made_by, tokens = paths.artifacts("checkpoints", "03_gpt"), "03_gpt", paths.artifacts("tokenizer")
     place = checkpoint.last(folder) if options.last else checkpoint.best(folder)
-    made_with = paths.read_json(place / "manifest.json")["profile"] if options.model else profile.load().name
+    made_with = checkpoint.manifest(place)["profile"] if options.model else profile.load().name
     tokenizer = bpe.load_tokenizer(tokens)
     return checkpoint.load_model(place, made_by, made_with, tokenizer).eval(), tokenizer, place
 

@@ -50,6 +50,19 @@ seconds = time.perf_counter() - began
 print(json.dumps({"megabytes_per_second": sum(d.bytes_in for d in documents) / 1e6 / seconds}))
 """
 
+COMMAND = """
+import json, pathlib, subprocess, sys, tempfile, time
+out = tempfile.mkdtemp()
+began = time.perf_counter()
+subprocess.run([sys.executable, "-m", "{name}", "{folder}", "--out", out, "--kind", "text", "--workers", "1"],
+               capture_output=True)
+seconds = time.perf_counter() - began
+report = json.loads((pathlib.Path(out) / "report.json").read_text())
+private = sum(line["seconds"] for of in report["sources"].values() for line in of["steps"]
+              if line["step"] == "private_data")
+print(json.dumps({{"command": seconds, "private_data": private}}))
+"""
+
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="make bench ARGS=clean_speed", description=__doc__.splitlines()[0])
@@ -57,9 +70,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--against", type=Path, metavar="CHECKOUT", help="another version, for the whole pipeline in turn"
     )
+    parser.add_argument("--folder", type=Path, help="files of your own, for the command of both versions in turn")
     options = parser.parse_args(arguments)
-    if options.against and not (options.against / "packages" / "mrclean").is_dir():
-        raise SystemExit(f"error: {options.against} is no checkout of this project with packages/mrclean")
+    if options.against and not (options.against / "helpers" / "profile.py").is_file():
+        raise SystemExit(f"error: {options.against} is no checkout of this project")
+    if options.folder and not (options.against and options.folder.is_dir()):
+        raise SystemExit("error: --folder needs --against, and a folder")
     python = peers.environment("datatrove")
     documents = peers.oracle_documents()
     decisions = peers.datatrove_decisions(python, documents)
@@ -103,6 +119,8 @@ def main(arguments: list[str]) -> int:
                 unit="", better="higher", kind="timing")  # fmt: skip
         run.note(f"{name}, ratio round by round: {', '.join(map(number, ratios))}.")
     pipeline(run, options.against)
+    if options.folder:
+        command(run, options.against.resolve(), options.folder.resolve())
     run.finish(
         verdict="On one core and the same documents, all scores together take {filters_ours:.1f} MB/s against "
         "{filters_datatrove:.2f} for datatrove's quality and repetition filters ({filters_ratio:.0f} times, at least "
@@ -135,6 +153,23 @@ def pipeline(run, against: Path | None) -> None:
             )
 
 
+def command(run, against: Path, folder: Path) -> None:
+    """Seconds of the command with one worker on files of any kind, and those of its step for private data."""
+    ratios = {"command": [], "private_data": []}
+    for turn in range(3):
+        seconds = {}
+        for place in (paths.ROOT, against)[:: 1 if turn % 2 == 0 else -1]:
+            name = "mrclean" if (place / "packages" / "mrclean").is_dir() else "helpers.mrclean"
+            script = COMMAND.format(name=name, folder=str(folder))
+            seconds[place] = alone([sys.executable, "-c", script], place)
+        for what, found in ratios.items():
+            found.append(seconds[against][what] / seconds[paths.ROOT][what])
+    for what, found in ratios.items():
+        run.log(**{f"{what}_ratio": statistics.median(found)}, unit="times", better="higher", kind="timing")
+        run.note(f"{what} on files of any kind, beside commit {checkout.commit(against)}: "
+                 f"{', '.join(map(number, found))} times.")  # fmt: skip
+
+
 def sample(documents: list[dict]) -> list[str]:
     """Whole documents of every kind, in a fixed order, until there are enough bytes."""
     texts, size = [], 0
@@ -147,7 +182,8 @@ def sample(documents: list[dict]) -> list[str]:
 
 def alone(command: list[str], place: Path = paths.ROOT) -> dict[str, float]:
     """Seconds by name, as the process prints them on its last line; one thread, the code of the checkout `place`."""
-    rooms = os.pathsep.join(str(place / "packages" / room) for room in ("mrclean", "labjournal"))
+    # A version without packages/ has its rooms in helpers/, which lies in the folder itself.
+    rooms = os.pathsep.join([*(str(place / "packages" / room) for room in ("mrclean", "labjournal")), str(place)])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": rooms,
                    "LAB_WORKSPACE": str(paths.workspace())}  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, cwd=place, env=environment, check=False)

@@ -14,7 +14,7 @@ import sys
 import warnings
 
 from . import follow, render, store
-from .markdown import clean, escape
+from .markdown import clean, escape, spelled_out
 from .project import committed, current, journal_dir, relative
 
 WIDTH = 80  # columns, where the output is not a terminal
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+            warnings.showwarning = lambda told, *_, **__: print(spelled_out(f"warning: {told}"), file=sys.stderr)
             status = options.call(options)
         sys.stdout.flush()
         return status
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(error, BrokenPipeError):  # as in `list | head`: nobody reads on
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
-        print(f"error: {error}", file=sys.stderr)
+        print(spelled_out(f"error: {store.message(error)}"), file=sys.stderr)
         return 2
 
 
@@ -98,7 +98,7 @@ def _list(options: argparse.Namespace) -> int:
         facts = {name: r[name] for name in ("run_id", "notebook", "profile", "status", "started", "seed", "seconds")}
         rows.append({**facts, "agreement": said})
     if options.json:
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        print(json.dumps(rows, indent=2))
         return 0
     cells = [("run", "started", "notebook", "profile", "status", "reference")]
     for r in rows:
@@ -106,7 +106,7 @@ def _list(options: argparse.Namespace) -> int:
         started = r["started"][5:16].replace("T", " ")
         cells.append((r["run_id"][-4:], started, clean(r["notebook"]), clean(r["profile"]), r["status"], said))
     for row in cells:  # it has to fit 80 columns
-        print("{:5} {:12} {:23} {:8} {:12} {}".format(*row).rstrip())
+        print(spelled_out("{:5} {:12} {:23} {:8} {:12} {}".format(*row).rstrip()))
     if (earlier := len(store.folders()) - options.n) > 0:
         print(f"{earlier:,} earlier ones: list -n {earlier + options.n}")
     return 0
@@ -138,7 +138,7 @@ def _status(options: argparse.Namespace) -> int:
     if not options.follow:
         found = follow.Tail(store.find(options.run)).status()
         if options.json:
-            print(json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False))
+            print(json.dumps(found, indent=2, allow_nan=False))
         else:
             _print(reports.status(found))
         return 0
@@ -155,7 +155,7 @@ def _events(options: argparse.Namespace) -> int:
         if latest is not None:
             said, latest = said[-latest:], None
         for event, line in said:
-            print(json.dumps(event, ensure_ascii=False) if options.json else line, flush=True)
+            print(json.dumps(event) if options.json else spelled_out(line), flush=True)
         if not options.follow:
             break
     return 0
@@ -281,7 +281,7 @@ def _print(text: str) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDTH, no_color=True)
-    console.print(_markdown(text))
+    console.print(_markdown(spelled_out(text)))
 
 
 def _caption(figure: re.Match) -> str:

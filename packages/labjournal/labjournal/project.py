@@ -112,7 +112,10 @@ def committed() -> Path:
 
 def relative(path: Path) -> str:
     """`path` as text that names no folder of this machine."""
-    path = Path(path).resolve()
+    try:
+        path = Path(path).resolve()
+    except RuntimeError:  # links that lead to each other
+        path = Path(path).absolute()
     for base in (current().workspace(), current().root):
         if path.is_relative_to(base):
             return path.relative_to(base).as_posix()

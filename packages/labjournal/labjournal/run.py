@@ -296,8 +296,8 @@ class Run:
             if not isinstance(failed, OSError):
                 raise
             raise JournalError(
-                f"the record of run {self.record['run_id']} cannot be written: {failed.strerror}. Its numbers are "
-                "still in memory: make room on the disk, then run this cell again"
+                f"the record of run {self.record['run_id']} cannot be written: {store.message(failed)}. Its numbers "
+                f"are still in memory. {store.remedy(failed)}, then run this cell again"
             ) from failed
         ending = ("status", "error", "verdict", "decision", "entry")
         self._event("end", **{name: self.record[name] for name in ending})
@@ -336,7 +336,8 @@ class Run:
         name, profile = self.record["notebook"], self.record["profile"]
         reference, spread = _readable(store.reference, name, profile), _readable(store.spread, name, profile)
         if reference is not None:
-            self.record["agreement"] = agreement.agree(self.record, reference, spread)
+            if (found := _readable(agreement.agree, self.record, reference, spread)) is not None:
+                self.record["agreement"] = found
             guessed = {name: p["predicted"] for name, p in reference["predictions"].items()}
             mine = {name: p["predicted"] for name, p in self.record["predictions"].items()}
             self.record["guesses"] = {n: v for n, v in guessed.items() if n in mine and mine[n] != v}
@@ -395,9 +396,9 @@ class Run:
 
 
 def _readable(call, *facts):
-    """What `call` reads; None, with a warning, where the file is damaged: that must not keep a run from finishing."""
+    """What `call` reads; None, with a warning, where a file is damaged: no other run keeps this one from finishing."""
     try:
         return call(*facts)
-    except (ValueError, OSError) as damage:
+    except Exception as damage:
         warnings.warn(str(damage), stacklevel=4)
         return None

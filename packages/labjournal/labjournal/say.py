@@ -10,7 +10,7 @@ import string
 import sys
 from collections.abc import Mapping
 
-from .markdown import escape
+from .markdown import escape, spelled_out
 from .store import JournalError
 
 
@@ -128,7 +128,7 @@ def show_markdown(text: str) -> None:
         display(Markdown(text))
     else:
         try:
-            print(text, flush=True)
+            print(spelled_out(text) if sys.stdout.isatty() else text, flush=True)
         except BrokenPipeError:  # as in `python mine.py | head`: nobody reads on, and the record has it all
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

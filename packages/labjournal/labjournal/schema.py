@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 
-_TEXT, _NUMBER, _COUNT, _FLAG = {"type": "string"}, {"type": "number"}, {"type": "integer"}, {"type": "boolean"}
+_FINITE = {"minimum": -1e300, "maximum": 1e300}  # as `store.plain` writes them: what is beyond is text
+_TEXT, _FLAG = {"type": "string"}, {"type": "boolean"}
+_NUMBER, _COUNT = {"type": "number"} | _FINITE, {"type": "integer"} | _FINITE
+_SECONDS = {"type": "number", "minimum": 0, "maximum": 1e12}
+_MANY, _SOME = {"type": "integer", "minimum": 0, "maximum": 1e15}, {"type": "integer", "minimum": 1, "maximum": 1e15}
 _DICT, _LIST = {"type": "object"}, {"type": "array"}
 _TEXTS = {"type": "array", "items": _TEXT}
 _VALUE: dict = {}  # whatever JSON has
@@ -22,18 +26,19 @@ def _named(shape: dict) -> dict:
     return {"type": "object", "additionalProperties": shape}
 
 
+_LOGGED = {"type": ["number", "string", "boolean", "null"]} | _FINITE
 METRIC = _object(
-    {"start": _VALUE, "best": _VALUE, "best_step": _VALUE, "final": _VALUE, "unit": _TEXT, "better": _maybe(_TEXT),
+    {"start": _LOGGED, "best": _LOGGED, "best_step": _LOGGED, "final": _LOGGED, "unit": _TEXT, "better": _maybe(_TEXT),
      "kind": {"enum": ["result", "timing"]}, "count": _COUNT},
     items=_maybe(_TEXT), file=_maybe(_TEXT),
 )  # fmt: skip
-PREDICTION = _object({"predicted": _NUMBER, "measured": _VALUE, "unit": _TEXT, "kind": _TEXT})
+PREDICTION = _object({"predicted": _NUMBER, "measured": _LOGGED, "unit": _TEXT, "kind": _TEXT})
 FIGURE = _object({"alt": _TEXT, "kind": {"enum": ["result", "timing"]}}, png=_TEXT, data=_TEXT, **{"from": _TEXT})
 AGREEMENT = _object(
     {"reference": _TEXT, "verdict": _TEXT, "why": _TEXT, "agree": _COUNT, "of": _COUNT, "since": _DICT,
      "rows": {"type": "array", "items": _object({"name": _TEXT, "what": _TEXT, "verdict": _TEXT}, why=_TEXT)}},
 )  # fmt: skip
-_NUMBER_OR_TEXT = {"type": ["number", "string", "null"]}  # NaN and infinity are text
+_NUMBER_OR_TEXT = {"type": ["number", "string", "null"]} | _FINITE  # NaN and infinity are text
 _PAIR = {"type": ["array", "null"], "minItems": 2, "items": _NUMBER}
 REPORTED = _object(
     {"name": _TEXT, "unit": _TEXT, "start": _NUMBER_OR_TEXT, "now": _NUMBER_OR_TEXT, "predicted": _NUMBER_OR_TEXT},
@@ -80,13 +85,13 @@ RECORD = _BOTH | _object(
     changed=_named({"type": "array", "minItems": 2, "maxItems": 2}), guesses=_DICT, outcome=OUTCOME,
     helpers=_named(_TEXT), cells_hash=_TEXT,
 )  # fmt: skip
-EVENT = _object({"seconds": _NUMBER, "event": _TEXT}, training=_COUNT, metrics=_DICT)
+EVENT = _object({"seconds": _SECONDS, "event": _TEXT}, training=_COUNT, metrics=_DICT)
 EVENTS = {  # what each kind has besides
     "step": _object({"training": _COUNT, "step": _COUNT, "loss": _VALUE, "took": _NUMBER, "values": _DICT}),
     "sample": _object({"values": _DICT}),
     "packed": _object({"series": _TEXT}),
-    "train": _object({"name": _TEXT, "total": _COUNT, "first": _COUNT, "unit": _TEXT, "eval_every": _maybe(_COUNT),
-                      "save_every": _maybe(_COUNT), "predicted": _DICT}),
+    "train": _object({"name": _TEXT, "total": _SOME, "first": _MANY, "unit": _TEXT, "eval_every": _maybe(_SOME),
+                      "save_every": _maybe(_SOME), "predicted": _named(_TEXT)}),
     "evaluation": _object({"training": _COUNT, "step": _COUNT, "metrics": _DICT, "took": _NUMBER}),
     "checkpoint": _object({"training": _COUNT, "step": _COUNT, "path": _TEXT, "took": _maybe(_NUMBER)}),
     "report": _object({"training": _COUNT, "report": REPORT}),
@@ -99,11 +104,13 @@ EVENTS = {  # what each kind has besides
 }  # fmt: skip
 DRAWN = _object({"alt": _TEXT, "data": _DICT})
 ITEMS = _object({"values": {"type": "array", "items": _NUMBER}})
-_NUMBERS = {"type": "array", "minItems": 2}
+_NUMBERS = {"type": "array", "minItems": 2, "items": _NUMBER}
+_NUMBERED = {"type": "array", "items": _NUMBER}
+_LEAVES = {"type": "array", "items": {"type": ["number", "string", "boolean", "null"]} | _FINITE}  # of what was drawn
 SPREAD = _object(
     {"notebook": _TEXT, "profile": _TEXT, "config_hash": _TEXT, "data_hash": _maybe(_TEXT), "seeds": _NUMBERS,
-     "metrics": _named(_NUMBERS), "figures": _named(_object({"mean": _LIST, "sd": _LIST}))},
-    rounding=_object({"metrics": _DICT, "figures": _named(_DICT)}),
+     "metrics": _named(_NUMBERS), "figures": _named(_object({"mean": _LEAVES, "sd": _NUMBERED}))},
+    rounding=_object({"metrics": _named(_NUMBER), "figures": _named(_named(_NUMBER))}),
 )  # fmt: skip
 TEXTS = _named(_TEXT)  # reference.json, pages.json
 SHAPES = {"record": RECORD, "event": EVENT, **EVENTS, "drawn": DRAWN, "of items": ITEMS, "spread": SPREAD,

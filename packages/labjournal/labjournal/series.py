@@ -38,7 +38,10 @@ def unpack(rest: list[dict], path: Path, expected: str) -> list[dict]:
     text = path.read_text("utf-8") if path.is_file() else ""
     if sha256(text)[:16] != expected:
         raise ValueError(f"{relative(path)} is not the file that the run wrote; restore it with git")
-    groups = json.loads(text)
+    try:
+        groups = json.loads(text)
+    except RecursionError as error:
+        raise ValueError(f"{relative(path)} is nested without end; restore it with git") from error
     events: list = [None] * (len(rest) + sum(len(group["at"]) for group in groups))
     for group in groups:
         for row, place in enumerate(group["at"]):

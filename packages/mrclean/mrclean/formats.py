@@ -40,7 +40,7 @@ _HTML = re.compile(
     r"<(?:!doctype\s+html|html[\s>]|head[\s>]|body[\s>]|meta\s[^<>]*charset|title>[^<>]*</title>)",
     re.I | re.S,
 )
-_XML = re.compile(r"\s*<\?xml\s|\s*<(?:svg|mediawiki|rss|feed|TEI)\s[^<>]*xmlns", re.I)
+_XML = re.compile(r"\s*<\?xml\s|\s*<[\w:.-]{1,40}\s[^<>]*\bxmlns(?::\w+)?=", re.I)
 _MBOX = re.compile(r"From \S+.{0,60}\d{4}\s*\n(?:[A-Z][\w-]{1,40}: .*\n(?:[ \t].*\n)*){2}")
 _HEX_DUMP = re.compile(r"^(?:0x)?[0-9a-fA-F]{7,16}:?(?:[ \t]+[0-9a-fA-F]{2,8}){4,}", re.M)
 _BASE64_LINE = re.compile(r"^[A-Za-z0-9+/]{60,}={0,2}$", re.M)
