@@ -17,7 +17,7 @@ from mrclean import rules
 from . import BENCHMARKS
 from .clean_scale import cleaned
 
-COPIES = ("duplicate", "near_duplicate")
+COPIES = ("exact_duplicate", "near_duplicate")
 
 
 def main(arguments: list[str]) -> int:
