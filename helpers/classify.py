@@ -66,8 +66,10 @@ def normal_form(text: str) -> str:
     return " ".join(re.findall(r"\w+", text.lower()))
 
 
-def load_reviews() -> tuple[Items, dict[str, int]]:
-    """The clear snippets, one of each, and counts: read == kept + neutral + duplicate.
+def load_reviews(collection: str = "movieReviewSnippets") -> tuple[Items, dict[str, int]]:
+    """The clear snippets of a collection, one of each, and counts: read == kept + neutral + duplicate.
+
+    The others are "tweets", "amazonReviewSnippets" (sentences on products) and "nytEditorialSnippets" (of a newspaper).
 
     Raises:
         SourceError: the pinned source cannot be had.
@@ -76,13 +78,13 @@ def load_reviews() -> tuple[Items, dict[str, int]]:
     from . import sources
 
     folder = sources.fetch("vader")
-    texts = _rows(folder / "movieReviewSnippets_GroundTruth.txt")
-    votes = _rows(folder / "movieReviewSnippets_anonDataRatings.txt")
+    texts = _rows(folder / f"{collection}_GroundTruth.txt")
+    votes = {row[0]: row[-1] for row in _rows(folder / f"{collection}_anonDataRatings.txt")}  # not in the same order
     counts = {"read": len(texts), "neutral": 0, "duplicate": 0, "kept": 0}
     seen, rows = set(), []
-    for (number, mean, text), (number_again, _, _, raw) in zip(texts, votes, strict=True):
-        if number != number_again:
-            raise ValueError(f"movieReviewSnippets: item {number} stands beside the ratings of {number_again}")
+    for number, mean, text in texts:
+        if number not in votes:
+            raise ValueError(f"{collection}: item {number} has no ratings")
         if abs(float(mean)) <= CLEAR:
             counts["neutral"] += 1
         elif normal_form(text) in seen:
@@ -90,7 +92,7 @@ def load_reviews() -> tuple[Items, dict[str, int]]:
         else:
             counts["kept"] += 1
             seen.add(normal_form(text))
-            rows.append((int(number), text.strip(), float(mean), soft_label(json.loads(raw))))
+            rows.append((_number(number), text.strip(), float(mean), soft_label(json.loads(votes[number]))))
     ids, kept, means, soft = zip(*rows, strict=True)
     means = np.array(means)
     return Items(np.array(ids), list(kept), means, (means > 0).astype(np.int64), np.array(soft)), counts
@@ -217,6 +219,12 @@ def load_baseline(test: Items, profile: str) -> np.ndarray:
     return pyarrow.parquet.read_table(folder / "items.parquet")["probability"].to_numpy()
 
 
+def _number(told: str) -> int:
+    """An item's number; in some collections it is one of a text and one of a sentence in it, as in 12_3."""
+    text, _, sentence = told.partition("_")
+    return int(text) * 10_000 + int(sentence) if sentence else int(text)
+
+
 def _rows(path) -> list[list[str]]:
-    with open(path, encoding="utf-8", newline=None) as file:
+    with open(path, encoding="utf-8-sig", newline=None) as file:
         return [line.rstrip("\n").split("\t") for line in file if line.strip()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import torch
@@ -13,6 +14,8 @@ from .paths import sha256_file
 from .quiet import transformers
 
 HUB_FILES = ("*.json", "*.txt", "model.safetensors")  # weights as safetensors only: nothing here can run code
+
+TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
 
 
 class EncoderError(RuntimeError):
@@ -52,7 +55,10 @@ def find(name: str) -> Path:
 def _checked(folder: Path, name: str) -> Path:
     missing = [file for file in ("config.json", "model.safetensors") if not (folder / file).is_file()]
     if missing:
-        raise EncoderError(f"encoder {name}: its folder has no {' and no '.join(missing)}; {_remedy()}")
+        old = " (pytorch_model.bin is not read: it can run code)" if (folder / "pytorch_model.bin").is_file() else ""
+        raise EncoderError(f"encoder {name}: its folder has no {' and no '.join(missing)}{old}; {_remedy()}")
+    if not any((folder / file).is_file() for file in TOKENIZERS):
+        raise EncoderError(f"encoder {name}: its folder has no tokenizer ({' or '.join(TOKENIZERS)}); {_remedy()}")
     return folder
 
 
@@ -75,6 +81,10 @@ def load_classifier(folder: Path, dropout: float, hardware: Hardware, seed: int)
     # On a CPU the fused attention of PyTorch 2.13 is slow backwards on short texts: a step took half as long again.
     attention = "eager" if hardware.device == "cpu" else "sdpa"
     try:
+        kind = transformers.AutoConfig.from_pretrained(folder, local_files_only=True).model_type
+        if attention == "sdpa" and kind == "mpnet":  # transformers has none for it
+            print(f"{kind} has no fused attention; its plain one is used, which takes more memory", file=sys.stderr)
+            attention = "eager"
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model, loaded = transformers.AutoModelForSequenceClassification.from_pretrained(
             folder,

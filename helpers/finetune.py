@@ -163,22 +163,28 @@ class Recorder(transformers.TrainerCallback):
 
     def on_evaluate(self, args, state, control, metrics=None, model=None, **kwargs):
         epoch = round(state.epoch or 0, 2)
-        part = next(iter(metrics)).split("_")[1]  # "eval_val_loss" -> "val"
+        wanted = self._evaluated(metrics, state.global_step, epoch)
+        if "val_accuracy" in wanted:
+            self.watch.evaluation(
+                state.global_step, val_cross_entropy=wanted["val_cross_entropy"], val_accuracy=wanted["val_accuracy"]
+            )
+            self._keep(model, epoch, state.global_step)
+            self.watch.mark()
+
+    def _evaluated(self, metrics: dict, step: int, epoch: float) -> dict[str, float]:
+        """Record an evaluation as the Trainer names it ("eval_val_accuracy"); gives it as the journal does."""
+        part = next(name for name in metrics if name.startswith("eval_")).split("_")[1]
         wanted = {
             f"{part}_{name}": metrics[f"eval_{part}_{name}"]
             for name in ("accuracy", "f1", "cross_entropy", "kl_divergence")
         }
         for name, value in wanted.items():
             unit, better = ("nats", "lower") if name.endswith(("entropy", "divergence")) else ("", "higher")
-            self.run.log(step=state.global_step, unit=unit, better=better, **{name: value})
+            self.run.log(step=step, unit=unit, better=better, **{name: value})
             self.epochs.setdefault(name, []).append(float(value))
         if part == "val":
             self.epochs.setdefault("epoch", []).append(epoch)
-            self.watch.evaluation(
-                state.global_step, val_cross_entropy=wanted["val_cross_entropy"], val_accuracy=wanted["val_accuracy"]
-            )
-            self._keep(model, epoch, state.global_step)
-            self.watch.mark()
+        return wanted
 
     def _keep(self, model, epoch: float, step: int) -> None:
         now = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
@@ -198,15 +204,17 @@ def trainer(
     seed: int,
     callbacks=(),
     per_epoch: int = 1,
+    **changed,
 ) -> transformers.Trainer:
     """A Trainer that logs every step, evaluates before training, on the way and at the end, and prints nothing.
 
     Args:
         evaluation: name -> data set; metrics come as "eval_<name>_accuracy" …
         per_epoch: evaluations in an epoch, evenly spaced but for the last one, which waits for the last step.
+        changed: what else the TrainingArguments shall have, as lr_scheduler_type="cosine".
     """
     steps = settings.epochs * -(-len(train) // settings.batch_size)
-    arguments = transformers.TrainingArguments(
+    arguments = dict(
         output_dir=str(artifacts("tensorboard")),  # asked for, not used: no checkpoints
         num_train_epochs=settings.epochs,
         learning_rate=settings.learning_rate,
@@ -234,7 +242,7 @@ def trainer(
     )
     made = transformers.Trainer(
         model=model,
-        args=arguments,
+        args=transformers.TrainingArguments(**arguments | changed),
         train_dataset=train,
         eval_dataset=evaluation,
         processing_class=tokenizer,

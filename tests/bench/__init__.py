@@ -42,6 +42,10 @@ _ALL = (
            "as many trials for the plain recipe as for the fast one (eight minutes)"),
     _entry("torture", "Under attack", "What do killed writers, damaged files and awkward texts cost?",
            "attacks on records, runner, tokenizers and models, counted (twelve minutes)"),
+    _entry("classifier", "A classifier of base size", "How well does a pretrained encoder judge film reviews?",
+           "v1, v2 and v3 of the classifier, each a run of its own (half an hour each; MiniLM two minutes a seed)"),
+    _entry("learning", "What an encoder has to learn", "All of it, a part or LoRA; hard or soft labels; how many?",
+           "what of an encoder has to learn, from which labels and how many, five seeds an arm (forty minutes)"),
     _entry("spread", "Spread over seeds", "How far apart are runs that differ in the seed or the processor?",
            "how far apart runs are that differ in the seed or the processor (five to seven runs of a notebook)"),
 )  # fmt: skip

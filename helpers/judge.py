@@ -1,0 +1,87 @@
+"""A trained classifier in use: texts in, answers out, and none where it has none.
+
+from helpers import judge
+classifier = judge.load("artifacts/checkpoints/05_classifier", threshold=0.9)
+classifier(["Not bad at all.", ""])
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from . import encoder, finetune, hardware, profile
+
+SIDES = ("blame", "praise")
+UNKNOWN = 0.5  # a text with a larger share of unknown words gets no answer
+
+
+@dataclass(frozen=True)
+class Answer:
+    label: str | None  # one of SIDES, or None where there is no answer
+    probability: float  # of praise
+    why: str = ""  # why there is no answer, or what was left out
+
+
+class Classifier:
+    """What notebook 05 trained, or another fine-tuned encoder of two classes: ``classifier(["Not bad."])``.
+
+    Args:
+        threshold: an answer that is less sure, with a probability of its side below that, is none.
+    """
+
+    def __init__(self, tokenizer, model, machine, threshold: float = 0.5):
+        if not 0.5 <= threshold < 1:
+            raise ValueError(f"threshold is {threshold}; it must be at least 0.5 and less than 1")
+        self.tokenizer, self.model, self.machine, self.threshold = tokenizer, model.eval(), machine, threshold
+        self.settings = profile.Finetune()
+        longest = min(self.settings.max_length, model.config.max_position_embeddings)
+        self.settings = replace(self.settings, max_length=longest)
+
+    def __call__(self, texts: list[str]) -> list[Answer]:
+        """An answer to each text, in order.
+
+        Raises:
+            ValueError: not a list of texts; the message names the first that is none.
+        """
+        if isinstance(texts, str):
+            raise ValueError("a list of texts is needed, and this is one text: put it into [ ]")
+        for number, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise ValueError(f"texts[{number}] is {type(text).__name__}, not a text")
+        if not texts:
+            return []
+        praise = finetune.predict(self.model, self.tokenizer, list(texts), self.settings, self.machine)
+        return [self._answer(text, float(p)) for text, p in zip(texts, praise, strict=True)]
+
+    def _answer(self, text: str, praise: float) -> Answer:
+        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        if not ids:
+            return Answer(None, praise, "there is no text")
+        if ids.count(self.tokenizer.unk_token_id) > UNKNOWN * len(ids):
+            return Answer(None, praise, "its words are not known")
+        if max(praise, 1 - praise) < self.threshold:
+            return Answer(None, praise, f"less sure than {self.threshold:g}")
+        longest = self.settings.max_length
+        cut = len(ids) + self.tokenizer.num_special_tokens_to_add() > longest
+        return Answer(SIDES[praise > 0.5], praise, f"read up to token {longest}" if cut else "")
+
+
+def load(folder, threshold: float = 0.5) -> Classifier:
+    """The classifier in `folder`, as notebook 05 leaves it in artifacts/checkpoints/05_classifier.
+
+    Raises:
+        EncoderError: the folder holds none: no weights, no tokenizer, no trained head, or not two classes.
+    """
+    from safetensors import safe_open
+
+    folder = encoder.find(str(folder))
+    with safe_open(folder / "model.safetensors", "pt") as weights:
+        last = sorted(name for name in weights.keys() if re.match(r"(classifier|score)\b.*weight$", name))[-1:]  # noqa: SIM118
+        classes = [weights.get_slice(name).get_shape()[0] for name in last]
+    if not classes:
+        raise encoder.EncoderError(f"{folder.name} holds an encoder without a trained head; fine-tune it first (05)")
+    if classes != [len(SIDES)]:
+        raise encoder.EncoderError(f"the head in {folder.name} has {classes[0]} classes; {len(SIDES)} are needed")
+    machine = hardware.load()
+    return Classifier(*encoder.load_classifier(folder, 0.0, machine, seed=0), machine, threshold)
