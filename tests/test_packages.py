@@ -117,7 +117,7 @@ def test_imports_between_helpers_run_downwards():
         "stats": 1, "trend": 1, "budget": 1, "plots": 1, "journal": 1, "readme": 1, "glossary": 1,
         "mrclean": 2, "bpe": 2, "shards": 2, "gpt": 2, "muon": 2, "recipe": 2, "training": 2, "checkpoint": 2,
         "own_text": 3, "media": 2,
-        "classify": 3, "encoder": 3, "finetune": 3,
+        "classify": 3, "encoder": 3, "finetune": 3, "judge": 3,
         "execution": 4, "reproduce": 4, "run": 4, "lab": 4,
     }  # fmt: skip
     for room, below in rooms().items():
