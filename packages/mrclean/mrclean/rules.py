@@ -194,7 +194,7 @@ REASONS = {
     "no_text": "a row without a text in the text column",
     "too_deep": "mark-up nested deeper than a person writes",
     "step_failed": "a step could not cope with it (a fault of this program; please report it)",
-    "undecodable": "no codec turns its bytes into text: a picture, a program, or damaged",
+    "undecodable": "no codec makes text of its bytes that its language confirms: no text, damaged, or an old codec",
     "format": "not plain text but a format that is not read; what was seen names it and what to do",
     "not_text": "a list of key = value lines, not a text",
     "too_short": "shorter than its kind's minimum",
