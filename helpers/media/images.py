@@ -98,7 +98,7 @@ def unpatch(patches: np.ndarray, shape: tuple[int, int, int], size: int) -> np.n
     """
     H, W, C = shape
     rows, columns = (-(-H // size), -(-W // size)) if size > 0 else (0, 0)
-    if patches.shape != (rows * columns, size * size * C):
+    if size < 1 or patches.size != rows * columns * size * size * C:
         raise ValueError(f"squares {patches.shape} of {size} pixels do not make a picture {shape}")
     squares = patches.reshape(rows, columns, size, size, C).swapaxes(1, 2)
     return squares.reshape(rows * size, columns * size, C)[:H, :W]
