@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from . import course
 from .paths import ROOT
 
+TITLES = ROOT / "helpers/references.toml"  # address -> "Authors year: title"
 MADE = "<!-- made by `python -m labjournal readme` from the notebooks -->\n"
 LINK = re.compile(r"\[([^\[\]]+)\]\((https?://(?:[^()\s]|\([^()\s]*\))+)\)")
 SENTENCE_ENDS = re.compile(r"(?<!al\.)(?<!e\.g\.)(?<=[.?!:])\**\s+(?=[\"*\[(`]*[A-Z0-9])")
@@ -98,23 +99,22 @@ def glossary() -> str:
 
 
 def references() -> str:
-    """REFERENCES.md: every address that a notebook names, by author and title, with the notebooks that name it.
-
-    Raises ValueError: a title whose address no notebook names.
-    """
-    titles = tomllib.loads((ROOT / "helpers/references.toml").read_text("utf-8"))
+    """REFERENCES.md: every address that a notebook names, by author and title, with the notebooks that name it."""
+    titles = tomllib.loads(TITLES.read_text("utf-8"))
     named: dict[str, tuple[str, list[str]]] = {}
     for notebook, _, text in _texts():
         for name, address in LINK.findall(text):
             found = named.setdefault(address, (titles.get(address, name.strip("*`")), []))[1]
             if notebook.number not in found:
                 found.append(notebook.number)
-    if unused := sorted(set(titles) - set(named)):
-        raise ValueError(f"helpers/references.toml has a title for {unused[0]}, which no notebook names")
     papers, others = [], []
     for address, (name, where) in sorted(named.items(), key=lambda item: item[1][0].lower()):
         line = f"- [{name}]({address}) · {', '.join(where)}"
-        (papers if re.search(r"\b(1[89]|20)\d\d:", name) else others).append(line)
+        (
+            papers
+            if re.search(r"\b(1[89]|20)\d\d:", name) or "doi.org" in address or "arxiv.org" in address
+            else others
+        ).append(line)
     parts = ("## Papers and books", *papers, "", "## Documents, data and code", *others)
     return MADE + "# References\n\nWhat the notebooks name, and which of them do.\n\n" + "\n".join(parts) + "\n"
 

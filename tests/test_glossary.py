@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 
 import pytest
 
@@ -67,6 +68,11 @@ def test_a_sentence_that_points_back_brings_the_one_before(course_of):
 def test_a_term_that_nothing_explains_is_named(course_of):
     with pytest.raises(ValueError, match="'norm'"):
         course_of(["A norm."], terms=["norm"])
+
+
+def test_every_title_belongs_to_an_address_that_a_notebook_names():
+    titles, page = tomllib.loads(glossary.TITLES.read_text("utf-8")), glossary.references()
+    assert [address for address in titles if f"]({address}) · " not in page] == []
 
 
 def test_an_address_stands_once_with_all_who_name_it(course_of):
