@@ -108,6 +108,12 @@ def split_items(items: Items) -> tuple[Items, Items]:
     return items.take(train), items.take(test)
 
 
+def hold_out(train: Items) -> tuple[Items, Items]:
+    """(items to learn from, validation items): of the training items the first tenth is for validation."""
+    tenth = len(train) // 10
+    return train.take(range(tenth, len(train))), train.take(range(tenth))
+
+
 # -- metrics: `probability` is the predicted probability of the positive class, shape (items,) ---------------------
 
 

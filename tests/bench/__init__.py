@@ -44,6 +44,8 @@ _ALL = (
            "attacks on records, runner, tokenizers and models, counted (twelve minutes)"),
     _entry("classifier", "A classifier of base size", "How well does a pretrained encoder judge film reviews?",
            "v1, v2 and v3 of the classifier, each a run of its own (half an hour each; MiniLM two minutes a seed)"),
+    _entry("trainer", "A faster Trainer", "How much faster than a plain Trainer, at the same score?",
+           "what makes fine-tuning fast, lever by lever, at what score (half an hour)"),
     _entry("learning", "What an encoder has to learn", "All of it, a part or LoRA; hard or soft labels; how many?",
            "what of an encoder has to learn, from which labels and how many, five seeds an arm (forty minutes)"),
     _entry("spread", "Spread over seeds", "How far apart are runs that differ in the seed or the processor?",

@@ -83,10 +83,9 @@ class Data:
 
     @classmethod
     def load(cls) -> Data:
-        """The parts of notebook 05: of the training items the first tenth is for validation."""
+        """The parts of notebook 05."""
         train, test = classify.split_items(classify.load_reviews()[0])
-        tenth = len(train) // 10
-        return cls(train.take(range(tenth, len(train))), train.take(range(tenth)), test)
+        return cls(*classify.hold_out(train), test)
 
 
 def _former(recipe: Recipe, which: str) -> dict[str, str]:
