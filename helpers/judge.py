@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from . import encoder, finetune, hardware, profile
 
 SIDES = ("blame", "praise")
@@ -44,15 +46,17 @@ class Classifier:
         Raises:
             ValueError: not a list of texts; the message names the first that is none.
         """
+        praise = self.praise(texts)
+        return [self._answer(text, float(p)) for text, p in zip(texts, praise, strict=True)]
+
+    def praise(self, texts: list[str]) -> np.ndarray:
+        """The probability of praise for each text, shape (texts,), whether or not it is worth an answer."""
         if isinstance(texts, str):
             raise ValueError("a list of texts is needed, and this is one text: put it into [ ]")
         for number, text in enumerate(texts):
             if not isinstance(text, str):
                 raise ValueError(f"texts[{number}] is {type(text).__name__}, not a text")
-        if not texts:
-            return []
-        praise = finetune.predict(self.model, self.tokenizer, list(texts), self.settings, self.machine)
-        return [self._answer(text, float(p)) for text, p in zip(texts, praise, strict=True)]
+        return finetune.predict(self.model, self.tokenizer, list(texts), self.settings, self.machine)
 
     def _answer(self, text: str, praise: float) -> Answer:
         ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -151,6 +151,8 @@ def origin(record: dict) -> str:
 def results(record: dict, found: dict | None = None) -> str:
     """Every result beside what was predicted and what the reference had; a column that nothing stands in is left out.
 
+    What stands in a table of its own is left out, but for headlines and what was predicted.
+
     Args:
         found: an agreement to show in place of the record's own.
     """
@@ -161,7 +163,7 @@ def results(record: dict, found: dict | None = None) -> str:
     rows = [
         (name in first, judged.get(name), _row(record, name, judged.get(name)))
         for name in {**record["predictions"], **record["metrics"], **judged}
-        if name not in in_tables
+        if name in first or name not in in_tables
     ]
     rows += [(False, row, [f"{row['name']} (figure)", *[None] * (len(HEADERS) - 2), _verdict(row)])
              for row in found["rows"] if row["what"] in ("figure", "record")]  # fmt: skip
