@@ -59,6 +59,11 @@ def best(folder: Path) -> Path:
     newest = last(folder)
     losses = {path: manifest(path).get("val_loss") for path in found(folder)}
     known = {path: loss for path, loss in losses.items() if loss is not None}
+    for path, loss in known.items():
+        if isinstance(loss, bool) or not isinstance(loss, (int, float)):
+            raise ValueError(
+                f"{paths.relative(path)}/manifest.json: val_loss is {loss!r}, no number; delete the folder"
+            )
     return min(known, key=known.get) if known else newest
 
 

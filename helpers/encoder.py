@@ -15,6 +15,8 @@ from .quiet import transformers
 
 HUB_FILES = ("*.json", "*.txt", "model.safetensors")  # weights as safetensors only: nothing here can run code
 
+NUMBERS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}  # as safetensors name them
+
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
 
 
@@ -69,21 +71,25 @@ def _remedy(name: str = "FacebookAI/roberta-base") -> str:
     )
 
 
-def load_classifier(folder: Path, dropout: float, hardware: Hardware, seed: int):
-    """(tokenizer, classifier with a fresh two-class head in float32): same seed, same head.
+def load_classifier(folder: Path, dropout: float, hardware: Hardware, seed: int, trained: bool = False):
+    """(tokenizer, classifier with a two-class head in float32), the head fresh: same seed, same head.
 
     Args:
         dropout: set on every dropout layer of the model, whatever its config says.
+        trained: the folder holds a classifier, its head included, and nothing may be missing or left over.
     Raises:
-        EncoderError: the folder does not hold an encoder that transformers can load.
+        EncoderError: the folder does not hold an encoder that transformers can load, or its weights do not fit.
     """
     seed_everything(seed)
     # On a CPU the fused attention of PyTorch 2.13 is slow backwards on short texts: a step took half as long again.
     attention = "eager" if hardware.device == "cpu" else "sdpa"
     try:
-        kind = transformers.AutoConfig.from_pretrained(folder, local_files_only=True).model_type
-        if attention == "sdpa" and kind == "mpnet":  # transformers has none for it
-            print(f"{kind} has no fused attention; its plain one is used, which takes more memory", file=sys.stderr)
+        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+        if attention == "sdpa" and config.model_type == "mpnet":  # transformers has none for it
+            print(
+                f"{config.model_type} has no fused attention; its plain one is used, which takes more memory",
+                file=sys.stderr,
+            )
             attention = "eager"
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
         model, loaded = transformers.AutoModelForSequenceClassification.from_pretrained(
@@ -95,7 +101,8 @@ def load_classifier(folder: Path, dropout: float, hardware: Hardware, seed: int)
             dtype=torch.float32,
             attn_implementation=attention,
         )
-        _check(model, tokenizer, loaded)
+        _check(model, tokenizer, loaded, trained)
+        _check_types(Path(folder) / "model.safetensors", config.dtype)
     except Exception as error:  # damaged files come to light in many ways, in three libraries
         raise EncoderError(f"encoder in {Path(folder).name}: {str(error)[:300]}; {_remedy()}") from error
     for layer in model.modules():
@@ -104,19 +111,37 @@ def load_classifier(folder: Path, dropout: float, hardware: Hardware, seed: int)
     return tokenizer, model.to(hardware.device)
 
 
-def _check(model, tokenizer, loaded: dict) -> None:
+def _check(model, tokenizer, loaded: dict, trained: bool) -> None:
     """Raises ValueError: weights that are not there, or no numbers, or a tokenizer that is not the model's."""
     body = f"{model.base_model_prefix}."  # what is not of the body is the fresh head; a pooler belongs to it
-    missing = [name for name in loaded["missing_keys"] if name.startswith(body) and ".pooler." not in name]
+    missing = [name for name in loaded["missing_keys"]
+               if trained or (name.startswith(body) and ".pooler." not in name)]  # fmt: skip
     if missing:
         raise ValueError(
             f"its weights lack {len(missing)} tensors that config.json speaks of, such as {sorted(missing)[0]}"
         )
+    # A body that was pretrained may bring another head; a layer that config.json does not know is no head.
+    more = [name for name in loaded["unexpected_keys"]
+            if not name.endswith("position_ids") and (trained or ".layer." in name)]  # fmt: skip
+    if more:
+        raise ValueError(f"its weights hold {len(more)} tensors that config.json does not speak of: {sorted(more)[0]}")
     if broken := [name for name, p in model.named_parameters() if not p.isfinite().all()]:
         raise ValueError(f"{broken[0]} holds values that are no numbers")
     words, rows = len(tokenizer), model.get_input_embeddings().num_embeddings
     if not rows / 2 < words <= rows:
         raise ValueError(f"the tokenizer knows {words:,} tokens and the model {rows:,}")
+
+
+def _check_types(weights: Path, dtype) -> None:
+    """Raises ValueError: tensors of another number type than config.json says, or of whole numbers."""
+    from safetensors import safe_open
+
+    said = str(dtype).rpartition(".")[2] if dtype else None
+    with safe_open(weights, "pt") as file:
+        for name in file.keys():  # noqa: SIM118
+            found = NUMBERS.get(kind := file.get_slice(name).get_dtype(), kind)
+            if not name.endswith("position_ids") and (kind not in NUMBERS or found != (said or found)):
+                raise ValueError(f"{name} is stored as {found}, and config.json says {said or 'nothing of that'}")
 
 
 def weights_hash(folder: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import os
 import shutil
@@ -123,7 +124,11 @@ class Execution:
             on_cell_start=self._on_cell,
             on_cell_error=self._on_error,
         )
-        await self._client.async_execute(env=self._environment)
+        try:
+            await self._client.async_execute(env=self._environment)
+        finally:
+            # Its own clean-up at exit takes the kernel to be there; who interrupted has ended it already.
+            atexit.unregister(self._client._cleanup_kernel)
 
     def _on_cell(self, cell, cell_index: int) -> None:
         if self._stopped:

@@ -97,12 +97,24 @@ def load() -> Hardware:
             f"{relative(_file())} is not there; run notebooks/00_start_here.ipynb first:  "
             "python -m helpers.run --only 00"
         )
-    return Hardware(**read_json(_file()))
+    try:
+        found = Hardware(**read_json(_file()))
+        numbers = [found.python_score, found.bandwidth_gbs, found.matmul_gflops[found.dtype]]
+        if not all(isinstance(value, (int, float)) and value > 0 for value in numbers):
+            raise ValueError("a speed is no number above 0")
+    except (ValueError, TypeError, KeyError) as error:
+        raise MissingArtifact(
+            f"{relative(_file())} is damaged ({error}); measure again:  python -m helpers.run --only 00 --force"
+        ) from error
+    return found
 
 
 def known() -> Hardware | None:
-    """What notebook 00 measured, or None when it has not run here."""
-    return load() if _file().is_file() else None
+    """What notebook 00 measured, or None when it has not run here, or left a damaged file."""
+    try:
+        return load()
+    except MissingArtifact:
+        return None
 
 
 def autocast(hardware: Hardware):

@@ -83,7 +83,15 @@ def own_files() -> list[Path]:
 
 
 def predicted_seconds(notebook: str, profile: str) -> float | None:
-    """How long `notebook` should take here: the median of its latest runs on this machine, else what its reference did.
+    """How long `notebook` should take here; None when nothing says so, or what does is damaged (`verify` tells)."""
+    try:
+        return _predicted_seconds(notebook, profile)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def _predicted_seconds(notebook: str, profile: str) -> float | None:
+    """The median of its latest runs on this machine, else what its reference did.
 
     The runner's seconds, kernel start and exercises included, are in the records of whole courses; a run's own end with
     its last cell. A reference of another machine is scaled by what both measured. None when there is neither.

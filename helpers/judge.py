@@ -15,6 +15,7 @@ import numpy as np
 from . import encoder, finetune, hardware, profile
 
 SIDES = ("blame", "praise")
+HEAD = re.compile(r"(classifier|score)\b.*weight$")
 UNKNOWN = 0.5  # a text with a larger share of unknown words gets no answer
 
 
@@ -77,15 +78,18 @@ def load(folder, threshold: float = 0.5) -> Classifier:
     Raises:
         EncoderError: the folder holds none: no weights, no tokenizer, no trained head, or not two classes.
     """
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     folder = encoder.find(str(folder))
-    with safe_open(folder / "model.safetensors", "pt") as weights:
-        last = sorted(name for name in weights.keys() if re.match(r"(classifier|score)\b.*weight$", name))[-1:]  # noqa: SIM118
-        classes = [weights.get_slice(name).get_shape()[0] for name in last]
+    try:
+        with safe_open(folder / "model.safetensors", "pt") as weights:
+            heads = sorted(name for name in weights.keys() if HEAD.match(name))  # noqa: SIM118
+            classes = [weights.get_slice(name).get_shape() for name in heads[-1:]]
+    except SafetensorError as error:
+        raise encoder.EncoderError(f"{folder.name}/model.safetensors is damaged: {error}; run notebook 05") from error
     if not classes:
         raise encoder.EncoderError(f"{folder.name} holds an encoder without a trained head; fine-tune it first (05)")
-    if classes != [len(SIDES)]:
-        raise encoder.EncoderError(f"the head in {folder.name} has {classes[0]} classes; {len(SIDES)} are needed")
+    if len(classes[0]) != 2 or classes[0][0] != len(SIDES):
+        raise encoder.EncoderError(f"the head in {folder.name} has shape {classes[0]}; {len(SIDES)} classes are needed")
     machine = hardware.load()
-    return Classifier(*encoder.load_classifier(folder, 0.0, machine, seed=0), machine, threshold)
+    return Classifier(*encoder.load_classifier(folder, 0.0, machine, seed=0, trained=True), machine, threshold)

@@ -24,7 +24,8 @@ import sys
 import time
 from pathlib import Path
 
-from labjournal import follow, pages, provenance, store
+from labjournal import follow, pages, provenance, say, store
+from labjournal.markdown import spelled_out
 from labjournal.run import BECAUSE, IN_PLACE
 
 from . import course, hardware, journal, paths, profile, reproduce, sources
@@ -92,9 +93,9 @@ def _reproduce(options: argparse.Namespace) -> int:
         return 1
     record = store.latest(notebook.name, profile_name)
     same, told = reproduce.verdict(name, record, reference)
-    print(f"\n{name}: {told}")
+    say.put(f"\n{name}: {told}")
     if name in record["figures"]:
-        print(f"picture: {paths.shown(reproduce.both(name, record, reference, home / f'{name}.png'))}")
+        say.put(f"picture: {paths.shown(reproduce.both(name, record, reference, home / f'{name}.png'))}")
     return 0 if same else 1
 
 
@@ -147,7 +148,7 @@ class Runner:
         current = inputs_hash(notebook, self.profile)
         if notebook not in self.force and not os.environ.get(BECAUSE) and unchanged(notebook, current):
             self.rows.append((notebook.name, predicted, None, "unchanged, skipped"))
-            print(f"{notebook.name}: unchanged since its last run in this profile, skipped (--force runs it again)")
+            say.put(f"{notebook.name}: unchanged since its last run in this profile, skipped (--force runs it again)")
             return True
         before = (store.latest(notebook.name, self.profile) or {"run_id": None})["run_id"]
         execution = Execution(notebook, self.profile, self.options.in_place)
@@ -157,7 +158,7 @@ class Runner:
         if execution.error is not None:
             self._close_failed(notebook, execution)
             self.rows.append((notebook.name, predicted, seconds, "failed"))
-            print(execution.explain(copy), file=sys.stderr)
+            print(spelled_out(execution.explain(copy)), file=sys.stderr)
             return False
         self.rows.append((notebook.name, predicted, seconds, "ran"))
         if self.options.in_place and not self._in_place(notebook, execution, before, copy):
@@ -212,7 +213,7 @@ class Runner:
         finally:
             self.line.clear()
         seconds = time.perf_counter() - started
-        print(f"{execution.notebook.name}: {'failed after' if execution.error else 'ran in'} {seconds:.0f} s")
+        say.put(f"{execution.notebook.name}: {'failed after' if execution.error else 'ran in'} {seconds:.0f} s")
         return seconds
 
     def _slower(self, predicted: float | None, seconds: float) -> float:
@@ -242,9 +243,9 @@ class Runner:
             return "–" if value is None else f"{value:.0f}"
 
         width = max(len(row[0]) for row in self.rows)
-        print(f"\n{'notebook':{width}}  predicted s  measured s  result")
+        say.put(f"\n{'notebook':{width}}  predicted s  measured s  result")
         for name, predicted, measured, result in self.rows:
-            print(f"{name:{width}}  {cell(predicted):>11}  {cell(measured):>10}  {result}")
+            say.put(f"{name:{width}}  {cell(predicted):>11}  {cell(measured):>10}  {result}")
         if not failed and [row[0] for row in self.rows if row[3] == "ran"] == [n.name for n in course.NOTEBOOKS]:
             self._record_course(seconds)
         print(
@@ -294,7 +295,8 @@ def unchanged(notebook: course.Notebook, current: str) -> bool:
     stamp = copy.with_suffix(".json")
     if not (copy.is_file() and stamp.is_file() and all(_made(folder) for folder in notebook.makes)):
         return False
-    return paths.read_json(stamp)["fingerprint"] == current
+    found = paths.read_json(stamp)
+    return isinstance(found, dict) and found.get("fingerprint") == current
 
 
 def _made(name: str) -> str | None:
@@ -365,7 +367,7 @@ class Line:
             print(f"\r\x1b[K{text}", end="", flush=True)
         elif time.monotonic() - self._last >= 30:
             self._last = time.monotonic()
-            print(text, flush=True)
+            say.put(text)
 
     def clear(self) -> None:
         if self._terminal:

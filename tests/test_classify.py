@@ -278,6 +278,9 @@ def test_a_folder_without_weights_or_with_broken_ones_is_refused(encoder, tmp_pa
         ("config", r"lack \d+ tensors"),
         ("vocabulary", "knows 5 tokens"),
         ("half", "encoder in copy"),
+        ("layers", r"hold \d+ tensors that config\.json does not speak of"),
+        ("int8", "stored as I8"),
+        ("float16", "stored as float16, and config.json says float32"),
         ("list", "encoder in copy"),
     ],
 )
@@ -293,8 +296,10 @@ def test_an_encoder_with_a_part_missing_is_no_encoder(encoder, tmp_path, tiny_en
         del weights[name]
     if fault == "nan":
         weights[name] = weights[name] * torch.nan
-    if fault == "config":
-        facts["num_hidden_layers"] = 3
+    if fault in ("config", "layers"):
+        facts["num_hidden_layers"] = 3 if fault == "config" else 1
+    if fault in ("int8", "float16"):
+        weights[name] = weights[name].to(getattr(torch, fault))
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "config.json").write_text(json.dumps([] if fault == "list" else facts))
     if fault == "vocabulary":
@@ -468,9 +473,43 @@ def test_what_is_no_list_of_texts_or_no_threshold_is_refused(judge, trained):
         judge.load(trained, threshold=0.3)
 
 
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("pooler", "lack 1 tensors"), ("bias", "lack 1 tensors"), ("more", "does not speak of: extra"),
+        ("int64", "stored as I64"), ("scalar", "has shape"), ("cut", "is damaged"), ("empty", "is damaged"),
+    ],
+)  # fmt: skip
+def test_a_classifier_that_is_not_whole_is_refused(judge, trained, encoder, fault, told):
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    path = trained / "model.safetensors"
+    weights = load_file(path)
+    if fault == "pooler":
+        del weights[next(name for name in weights if "pooler.dense.bias" in name)]
+    if fault == "bias":
+        del weights["classifier.bias"]
+    if fault == "more":
+        weights["extra"] = torch.zeros(2)
+    if fault == "int64":
+        weights = {name: tensor.long() for name, tensor in weights.items()}
+    if fault == "scalar":
+        weights["classifier.weight"] = torch.tensor(1.0)
+    save_file(weights, path, metadata={"format": "pt"})
+    if fault in ("cut", "empty"):
+        path.write_bytes(path.read_bytes()[: 1000 * (fault == "cut")])
+    with pytest.raises(encoder.EncoderError, match=told):
+        judge.load(trained)
+
+
 @pytest.mark.parametrize("fault", ["no head", "three classes", "no tokenizer", "old weights"])
 def test_a_folder_that_holds_no_classifier_is_refused(judge, trained, tiny_encoder, encoder, cpu, fault, tmp_path):
-    says = {"no head": "without a trained head", "three classes": "3 classes", "no tokenizer": "has no tokenizer"}
+    says = {
+        "no head": "without a trained head",
+        "three classes": r"shape \[3, 32\]; 2 classes",
+        "no tokenizer": "has no tokenizer",
+    }
     folder, told = trained, says.get(fault, "pytorch_model.bin is not read")
     if fault == "no head":
         folder = tiny_encoder

@@ -1,8 +1,9 @@
+import json
 from types import SimpleNamespace
 
 import pytest
 
-from helpers import hardware
+from helpers import hardware, journal
 from helpers.paths import MissingArtifact
 
 
@@ -40,6 +41,18 @@ def test_without_notebook_00_it_says_what_to_run(workspace):
     assert hardware.known() is None
     with pytest.raises(MissingArtifact, match="00_start_here"):
         hardware.load()
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "{", '{"matmul_gflops": 3}', "null"])
+def test_a_damaged_measurement_is_told_where_it_is_needed_and_stops_no_run(workspace, text):
+    hardware.save(hardware.probe(seconds=0.4))
+    whole = json.loads(hardware._file().read_text())
+    damaged = {**whole, **json.loads(text)} if text.startswith('{"') else None
+    hardware._file().write_text(json.dumps(damaged) if damaged else text)
+    with pytest.raises(MissingArtifact, match=r"hardware\.json is damaged .*--only 00 --force"):
+        hardware.load()
+    assert hardware.known() is None
+    assert journal.start("03_gpt").record["status"] == "running"
 
 
 def test_autocast_multiplies_in_the_picked_dtype():

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from random import Random
@@ -110,14 +111,37 @@ def test_a_full_disk_ends_no_training_and_loses_nothing(workspace):
     assert verify.problems() == []
 
 
-@pytest.mark.skipif(os.name != "posix", reason="limits file sizes")
+SPEAKS = "run = journal.start('03_gpt')\nrun.note('x')\nrun.events()\nrun.finish(verdict='done')"
+
+
 @pytest.mark.skipif(os.name != "posix", reason="pipes of another kind")
-def test_a_pipe_that_nobody_reads_keeps_no_run_from_finishing(workspace):
-    process = python("from helpers import journal\njournal.start('03_gpt').finish(verdict='done')")
+@pytest.mark.parametrize("output", ["pipe", "closed", "full"])
+def test_an_output_that_nobody_reads_keeps_no_run_from_finishing(workspace, output):
+    more = {"closed": "import sys\nsys.stdout = None\n", "full": "import sys\nsys.stdout = open('/dev/full', 'w')\n"}
+    process = python(f"{more.get(output, '')}from helpers import journal\n{SPEAKS}")
     process.stdout.close()
     err = process.stderr.read()
     assert process.wait(timeout=60) == 0 and not err, err
     assert [record["status"] for record in store.all_records()] == ["finished"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_benchmark_that_is_ended_closes_its_run(workspace, number):
+    script = (
+        "import sys, time, types\nfrom helpers import journal\n"
+        "from tests.bench import BENCHMARKS, __main__ as command\n"
+        "def main(arguments):\n"
+        "    journal.start(BENCHMARKS['watch'])\n    print('begun', file=sys.stderr, flush=True)\n    time.sleep(60)\n"
+        "sys.modules['tests.bench.watch'] = types.SimpleNamespace(main=main)\n"
+        "sys.exit(command.main(['watch']))"
+    )
+    process = python(script)
+    assert "begun" in process.stderr.readline()
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in err, err
+    assert [record["status"] for record in store.all_records()] == ["interrupted"]
 
 
 def test_an_append_that_fails_halfway_leaves_the_old_journal(workspace):
@@ -377,6 +401,94 @@ def test_a_damaged_file_of_the_journal_is_told_and_stops_nobody(workspace, name,
     assert run.record["status"] == "finished" and not run.record["reference"]
     assert any(name.split("/")[-1] in problem and "damaged" in problem for problem in verify.problems())
     assert command.main(["list"]) == 0 and command.main(["status", run.record["run_id"]]) == 0
+
+
+def test_verify_names_all_that_is_damaged(workspace):
+    journal.start("03_gpt", seed=1).finish(verdict="done")
+    path = store.journal_dir() / "reference.json"
+    for text in ("[]", json.dumps({"03_gpt/smoke": "a" * 300})):
+        path.write_text(text, "utf-8")
+        (store.journal_dir() / "pages.json").write_text("[]", "utf-8")
+        found = verify.problems()
+        assert any("reference.json is damaged" in problem for problem in found)
+        assert any("pages.json is damaged" in problem for problem in found)
+        assert verify.gaps() == []
+
+
+def test_a_damaged_reference_takes_away_neither_the_page_nor_another_run(workspace, capsys):
+    from labjournal import __main__ as command
+
+    first = journal.start("03_gpt", seed=1)
+    first.finish(verdict="the first")
+    other = journal.start("03_gpt", seed=2)
+    other.finish(verdict="the other")
+    store.set_reference("03_gpt", "smoke", first.record["run_id"])
+    (store.folder_of(first.record) / "run.json").write_text("", "utf-8")
+    for line in ([], ["show", other.record["run_id"]], ["readme"]):
+        assert command.main(line) == 0
+    told = capsys.readouterr()
+    assert "the other" in told.out and "damaged" in told.err
+
+
+def changed(record: dict, change) -> None:
+    path = store.folder_of(record) / "run.json"
+    found = json.loads(path.read_text("utf-8"))
+    change(found)
+    path.write_text(json.dumps(found), "utf-8")
+
+
+def test_a_prediction_of_time_that_cannot_be_made_stops_no_run(workspace):
+    from helpers import hardware
+
+    hardware.save(hardware.probe(seconds=0.4))
+    run = journal.start("03_gpt")
+    run.finish(verdict="done")
+    changed(run.record, lambda record: record.update(seconds=None))
+    assert journal.start("03_gpt").record["status"] == "running"
+    store.set_reference("03_gpt", "smoke", run.record["run_id"])
+    changed(run.record, lambda record: record["resources"].update(probe={"device_name": "x"}))
+    assert journal.start("03_gpt").record["status"] == "running"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda report: report["trend"].update(verdict="falling", slope=None),
+        lambda report: report["trend"].update(verdict="noise", steps=None),
+        lambda report: report["rows"][0].pop("best_step"),
+    ],
+)
+def test_a_report_with_a_part_missing_is_damaged(workspace, change):
+    run = journal.start("03_gpt")
+    with run.watch(80, unit="nats", eval_every=40) as watch:
+        for step in range(1, 81):
+            watch.step(step, 1 / step)
+    run.finish(verdict="done")
+    changed(run.record, lambda record: change(record["trainings"][0]["reports"][-1]))
+    with pytest.raises(JournalError, match="damaged"):
+        store.find(run.record["run_id"])
+
+
+@pytest.mark.parametrize("pid", [-5, 0, "1"])
+def test_a_process_that_cannot_be_is_damage(workspace, pid):
+    run = journal.start("03_gpt")
+    run.finish(verdict="done")
+    changed(run.record, lambda record: record["resources"].update(process={"pid": pid, "created": 2.0}))
+    with pytest.raises(JournalError, match="damaged"):
+        store.find(run.record["run_id"])
+
+
+def test_who_follows_a_run_waits_on_when_a_later_one_is_damaged(workspace):
+    from labjournal import follow
+
+    run = journal.start("03_gpt")
+    killed(run)
+    first = store.find(run.record["run_id"])
+    broken = store.journal_dir() / "runs" / f"29991231T000000000Z-03_gpt-{'a' * 4}"
+    broken.mkdir()
+    (broken / "run.json").write_text("{", "utf-8")
+    assert follow.Tail(first).successor() is None
+    shutil.rmtree(broken)
 
 
 @pytest.mark.filterwarnings("ignore:.*damaged")

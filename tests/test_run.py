@@ -95,6 +95,12 @@ def test_a_failing_cell_stops_everything_and_is_told(workspace, capsys):
     assert line.endswith(": ValueError: the loss is not finite.") and "**failed** after" in line
 
 
+def test_an_error_that_quotes_data_cannot_command_the_terminal(workspace, capsys):
+    assert execute(notebook(workspace, "raise ValueError('bad: \\x1b]0;mine\\x07 \\x1b[2J')")) == 1
+    told = capsys.readouterr().err
+    assert "\\x1b]0;mine" in told and "\x1b" not in told and "\x07" not in told
+
+
 def test_a_failed_notebook_is_not_skipped(workspace, capsys):
     assert execute(notebook(workspace, "1 / 0")) == 1
     assert execute(notebook(workspace, "1 / 0")) == 1

@@ -309,7 +309,9 @@ def _watched(run, trainer, val_ids, tokenizer, save) -> None:
             f"\nstep {step:,} of {recipe.max_iters:,}: train {train_loss:.3f}, val {val_loss:.3f} nats/token | {line}"
         )
 
-    handlers = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]  # as under nohup
+    handlers = {number: signal.signal(number, ask) for number in heard}
     try:
         with run.watch(
             recipe.max_iters, unit="nats/token", first=trainer.step, eval_every=recipe.eval_interval,

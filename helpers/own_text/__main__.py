@@ -32,6 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (FloatingPointError, AssertionError) as error:  # the training diverged; the machine computes wrong
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # as in `sample | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (paths.MissingArtifact, ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -55,7 +58,7 @@ def sample(options: argparse.Namespace) -> int:
         stop=tokenizer.eos, generator=torch.Generator().manual_seed(options.seed),
     )  # fmt: skip
     text = tokenizer.decode(i for i in ids[0].tolist() if i not in tokenizer.specials.values())
-    print(spelled_out(text) if sys.stdout.isatty() else text)  # a file gets it as it is
+    print(spelled_out(text) if sys.stdout and sys.stdout.isatty() else text, flush=True)  # a file gets it as it is
     return 0
 
 
@@ -67,7 +70,9 @@ def export(options: argparse.Namespace) -> int:
     model, tokenizer, place = _model(options)
     save_for_transformers(model, tokenizer, options.out)
     print(
-        f"{paths.shown(place)} is in {options.out}; AutoModelForCausalLM.from_pretrained({str(options.out)!r}) loads it"
+        f"{paths.shown(place)} is in {options.out}; AutoModelForCausalLM.from_pretrained({str(options.out)!r}) loads "
+        "it. Do not save its tokenizer again with save_pretrained: other libraries would then find special ids in "
+        "ordinary text"
     )
     return 0
 

@@ -4,6 +4,7 @@ Each writes what it measured to the journal. Nothing here passes or fails by a t
 """
 
 import importlib
+import signal
 import sys
 
 from . import SAYS
@@ -15,7 +16,16 @@ def main(arguments: list[str]) -> int:
         for name, what in SAYS.items():
             print(f"  {name:12} {what}")
         return 2 if arguments else 0
-    return importlib.import_module(f"tests.bench.{arguments[0]}").main(arguments[1:])
+    for name in ("SIGTERM", "SIGHUP"):  # end like Ctrl-C: the run is closed, temporary folders go
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+    try:
+        return importlib.import_module(f"tests.bench.{arguments[0]}").main(arguments[1:])
+    except KeyboardInterrupt as interrupt:
+        sys.last_value = interrupt  # as if nobody had caught it: the journal closes the run as interrupted
+        print("stopped; start it again to go on where that is possible", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

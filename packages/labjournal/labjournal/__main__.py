@@ -27,7 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = lambda told, *_, **__: print(spelled_out(f"warning: {told}"), file=sys.stderr)
             status = options.call(options)
-        sys.stdout.flush()
+        if sys.stdout:
+            sys.stdout.flush()
         return status
     except KeyboardInterrupt:  # how --follow ends
         return 0
@@ -191,7 +192,11 @@ def _closed(record: dict) -> int:
     """The entry of a closed run; where its reference is another by now, against that one."""
     from .agreement import agree
 
-    reference, found, said = store.reference(record["notebook"], record["profile"]), None, ""
+    reference, found, said = None, None, ""
+    try:
+        reference = store.reference(record["notebook"], record["profile"])
+    except ValueError as error:
+        warnings.warn(str(error), stacklevel=2)
     if reference is None:
         said = "This notebook has no reference run in this profile."
     elif reference["run_id"] == record["run_id"]:
@@ -267,9 +272,9 @@ class _Screen:
 
     def show(self, found: dict, text: str, line: str) -> None:
         if self._live:
-            self._live.update(_markdown(text), refresh=True)
+            self._live.update(_markdown(spelled_out(text)), refresh=True)
             return
-        said = json.dumps(found, ensure_ascii=False) if self._json else f"{found['run_id'][-4:]} {line}"
+        said = json.dumps(found) if self._json else spelled_out(f"{found['run_id'][-4:]} {line}")
         if said != self._last:
             print(said, flush=True)
         self._last = said
@@ -281,7 +286,12 @@ def _print(text: str) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDTH, no_color=True)
+    console.on_broken_pipe = _nobody_reads
     console.print(_markdown(spelled_out(text)))
+
+
+def _nobody_reads() -> None:
+    raise BrokenPipeError  # rich would end with the status of a run that differs
 
 
 def _caption(figure: re.Match) -> str:

@@ -62,9 +62,20 @@ class Tail:
         mine = self.record
         later = sorted(self.folder.parent.glob(f"*-{mine['notebook']}-*/run.json"))
         for path in later:
-            if path.parent.name > mine["run_id"] and (record := store.read(path))["profile"] == mine["profile"]:
+            if (
+                path.parent.name > mine["run_id"]
+                and (record := _readable(path))
+                and record["profile"] == mine["profile"]
+            ):
                 return record
         return None
+
+
+def _readable(path) -> dict | None:
+    try:
+        return store.read(path)
+    except store.JournalError:
+        return None  # `verify` tells of it
 
 
 def follow(record: dict) -> Iterator[tuple[Tail, list]]:

@@ -101,7 +101,7 @@ def process(pid: int) -> dict | None:
 
 def alive(known: dict | None) -> bool:
     """Whether that very process runs: the same number with another birth is somebody else."""
-    return known is not None and process(known["pid"]) == known
+    return known is not None and process(int(known["pid"])) == known
 
 
 def peak_memory_mb() -> float | None:

@@ -230,7 +230,7 @@ class Run:
             raise JournalError(f"events({n}): at least 1")
         known = progress.Progress()
         said = [line for event in store.read_events(self.folder)[0] if (line := known.take(event))]
-        print("\n".join(said[-n:]))
+        say.put("\n".join(said[-n:]))
 
     def status(self) -> None:
         """Show where the training stands; times only as long as it runs, as they are of no use afterwards."""

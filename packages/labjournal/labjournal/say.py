@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import html
 import numbers
 import os
@@ -127,9 +128,17 @@ def show_markdown(text: str) -> None:
 
         display(Markdown(text))
     else:
-        try:
-            print(spelled_out(text) if sys.stdout.isatty() else text, flush=True)
-        except BrokenPipeError:  # as in `python mine.py | head`: nobody reads on, and the record has it all
+        put(text)
+
+
+def put(text: str, end: str = "\n") -> None:
+    """Print. Where nobody reads on (`python mine.py | head`, a terminal that is gone) nothing ends: records have it."""
+    if sys.stdout is None:
+        return
+    try:
+        print(spelled_out(text) if sys.stdout.isatty() else text, end=end, flush=True)
+    except OSError:
+        with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -62,7 +62,7 @@ TRAINING = _object(
 ARMS = _object({"rows": _TEXTS, "columns": _named(_TEXT)})
 RESOURCES = _object(
     {}, processor=_maybe(_object({"name": _TEXT, "model": _TEXT, "instructions": _TEXTS})),
-    probe=_maybe(_object({"device_name": _TEXT})), process=_maybe(_object({"pid": _COUNT, "created": _NUMBER})),
+    probe=_maybe(_object({"device_name": _TEXT})), process=_maybe(_object({"pid": _SOME, "created": _NUMBER})),
     monitor=_named(_object({"mean": _NUMBER, "peak": _NUMBER, "series": {"type": "array", "items": _NUMBER}})),
     peak_memory_mb=_NUMBER,
 )  # fmt: skip
@@ -112,7 +112,7 @@ SPREAD = _object(
      "metrics": _named(_NUMBERS), "figures": _named(_object({"mean": _LEAVES, "sd": _NUMBERED}))},
     rounding=_object({"metrics": _named(_NUMBER), "figures": _named(_named(_NUMBER))}),
 )  # fmt: skip
-TEXTS = _named(_TEXT)  # reference.json, pages.json
+TEXTS = _named(_TEXT | {"maxLength": 200})  # reference.json, pages.json
 SHAPES = {"record": RECORD, "event": EVENT, **EVENTS, "drawn": DRAWN, "of items": ITEMS, "spread": SPREAD,
           "texts": TEXTS}  # fmt: skip
 
@@ -127,6 +127,18 @@ def _compiled(shape: str):
 def check(shape: str, found: object) -> None:
     """Raises ValueError: what is not as one of SHAPES has it, and where in it."""
     _compiled(shape)(found)
+    if shape == "record":
+        for report in (report for training in found.get("trainings", ()) for report in training["reports"]):
+            _check_report(report)
+
+
+def _check_report(report: dict) -> None:
+    """Raises ValueError: a report that names a best value without its step, or a trend without what it follows from."""
+    if any(row.get("best") is not None and "best_step" not in row for row in report["rows"]):
+        raise ValueError("a report has a best value without its step")
+    trend = report["trend"]
+    if trend and trend["verdict"] != "too few points" and None in map(trend.get, ("slope", "low", "high", "steps")):
+        raise ValueError("a trend has a verdict and no slope, interval or steps")
 
 
 def check_event(event: object) -> None:

@@ -214,7 +214,7 @@ def keep(journal: Path, data: bytes | str, suffix: str) -> tuple[str, Path]:
 
 def picture(record: dict, figure: str) -> Path:
     """The PNG of a run's figure."""
-    return _kept(record, f"{record['figures'][figure]['png']}.png", f"figures/{figure}.png")
+    return _kept(record, f"{record['figures'][figure].get('png')}.png", f"figures/{figure}.png")
 
 
 def sidecar(record: dict, figure: str, journal: Path | None = None) -> dict:
