@@ -195,7 +195,8 @@ def trained(run, folder: Path, settings, recipe: Recipe, machine, data: Data, se
             lr_scheduler_type=recipe.schedule, save_strategy="epoch", save_total_limit=1,
         )  # fmt: skip
         trainer.train(resume_from_checkpoint=bool(done))
-    _, model = encoder.load_classifier(place / "best", 0.0, machine, seed)
+    tokenizer.save_pretrained(place / "best")
+    _, model = encoder.load_classifier(place / "best", 0.0, machine, seed, trained=True)
     best = int(np.argmin(keeper.epochs["val_cross_entropy"][1:])) + 1
     result = {
         "steps": keeper.steps,
