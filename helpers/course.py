@@ -88,7 +88,8 @@ NOTEBOOKS = (
         makes=("baseline",),
         sources=("vader",),
         came_out="The baseline is right on {test_accuracy:.1%} of the test snippets. Twice the data promises "
-        "{more_data_accuracy:.1%} fewer errors, another strength of regularisation {regularisation_accuracy:.1%}.",
+        "to get {more_data_accuracy:.1%} of all snippets right that are wrong now, another strength of regularisation "
+        "{regularisation_accuracy:.1%}.",
         headline=("test_accuracy", "test_cross_entropy"),
         figures=("04_learning_curve", "04_levers"),
     ),

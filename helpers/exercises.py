@@ -56,7 +56,7 @@ def judge(mine, like, on=None, tolerance: float = 1e-6, seconds: float | None = 
             return False, f"stops {called} with {type(error).__name__}: {escape(error)}."
         took += time.perf_counter() - began
         if found is ... or found is None:
-            return False, OPEN[1]
+            return False, OPEN[1] if arguments is on[0] else f"gives nothing back {called}."
         passed, said = _compared(found, like(*copy.deepcopy(arguments)), tolerance)
         if not passed:
             return False, f"{said.rstrip('.')} {called}."
@@ -72,7 +72,8 @@ def _compared(mine, wanted, tolerance: float) -> tuple[bool, str]:
         return _same(mine, wanted)
     found = _numbers(mine)
     if found is None:
-        return False, f"is {_short(mine)}, where numbers are wanted."
+        wanted = "a list of numbers is" if numbers.ndim and isinstance(mine, (set, dict)) else "numbers are"
+        return False, f"is {_short(mine)}, where {wanted} wanted."
     if found.shape != numbers.shape:
         return False, f"has shape {found.shape}, and {numbers.shape} is wanted."
     if np.array_equal(found, numbers):

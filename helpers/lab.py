@@ -8,7 +8,7 @@ does their journal: the copies' runs go to artifacts/lab/.
 
 In a committed notebook an exercise is a code cell with the tag "exercise"; what stands between a comment ``# solution``
 and the end of the cell, or ``# end``, is the learner's to write. Guesses are those of ``run.predict``; answers in the
-text are folded under "Answer".
+text are folded under "Answer", and the copy says where they are.
 """
 
 from __future__ import annotations
@@ -25,18 +25,20 @@ from . import course, paths
 
 GIVEN = "given"  # metadata of a cell: what the course gave, to tell what the learner wrote
 ANSWER = re.compile(r"\n*<details><summary>Answer</summary>.*?</details>", re.DOTALL)
+ELSEWHERE = "\n\n*When you have tried: the answer is folded at this place of the solved notebook, in `notebooks/`.*"
+GUESS = re.compile(r"(?<=\S) *The journal's guess:[^\n]*\n(?:# [^\n]*\n)*")  # in a comment before run.predict
 SOLUTION = re.compile(r"^([ \t]*)# solution\n.*?(?:^[ \t]*# end\n|\Z)", re.MULTILINE | re.DOTALL)
 
 
 def emptied(source: str, exercise: bool) -> str:
     """A code cell as the learner gets it."""
     if exercise:
-        return SOLUTION.sub(r"\1pass  # yours\n", source + "\n").rstrip("\n")
+        return SOLUTION.sub(_yours, source + "\n").rstrip("\n")
     if "run.predict(" not in source:
         return source
-    lines = source.split("\n")
+    lines = GUESS.sub("\n", source).split("\n")
     for call in sorted(
-        _predictions(source), key=lambda node: (node.args[1].lineno, node.args[1].col_offset), reverse=True
+        _predictions("\n".join(lines)), key=lambda node: (node.args[1].lineno, node.args[1].col_offset), reverse=True
     ):
         value = call.args[1]
         first, last = value.lineno - 1, value.end_lineno - 1
@@ -45,6 +47,12 @@ def emptied(source: str, exercise: bool) -> str:
         tail = lines[last].encode()[value.end_col_offset :].decode()
         lines[first : last + 1] = [f"{head}...{tail}"]
     return "\n".join(lines)
+
+
+def _yours(solution: re.Match) -> str:
+    """What stands in the place of a solution: three dots where it is one value with a name, as a guess is."""
+    indent, name = solution[1], re.fullmatch(r"[^\n]*\n(\w+) = [^\n]+\n", solution[0])
+    return f"{name[1]} = ...  # yours\n" if name else f"{indent}pass  # yours\n"
 
 
 def _predictions(source: str) -> list[ast.Call]:
@@ -65,10 +73,7 @@ def learners(node, before=None):
             cell.source = emptied(cell.source, "exercise" in cell.metadata.get("tags", []))
             cell.outputs, cell.execution_count = [], None
         else:
-            cell.source = ANSWER.sub("", cell.source)
-            if not cell.source.strip():  # it was an answer and nothing else
-                cells += own.get(cell.id, [])
-                continue
+            cell.source = ANSWER.sub(ELSEWHERE, cell.source).lstrip("\n")
         cell.metadata[GIVEN] = cell.source
         mine = known.get(cell.id)
         cells += [cell if mine is None else _kept(cell, mine), *own.get(cell.id, [])]

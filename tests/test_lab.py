@@ -52,14 +52,16 @@ def test_a_copy_has_no_outputs_no_solutions_and_no_guesses():
         exercise=EXERCISE,
         exercise2="# solution\nanswer = 42",
         code='x = 1  # run.predict("not a call")',
+        told='# How high? The journal\'s guess: half of\n# the other.\nrun.predict("loss", 1.0, unit="nats")',
     )
     copy = lab.learners(given)
     assert sources(copy) == [
-        "Guess.",
+        f"Guess.{lab.ELSEWHERE}",
         'run.predict("loss", ..., unit="nats")  # half\nrun.predict("ü", ..., unit="")',
         'def double(x):\n    """Twice x."""\n    pass  # yours\n\nprint(double(3))',
-        "pass  # yours",
+        "answer = ...  # yours",
         'x = 1  # run.predict("not a call")',
+        '# How high?\nrun.predict("loss", ..., unit="nats")',
     ]
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in copy.cells)
     assert sources(given)[2] == EXERCISE and given.cells[2].outputs  # the original is as it was

@@ -11,6 +11,7 @@ and judge the test snippets. A start that was killed goes on after its last whol
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
@@ -187,8 +188,14 @@ def trained(run, folder: Path, settings, recipe: Recipe, machine, data: Data, se
                   "val": finetune.dataset(data.val, tokenizer, settings.max_length)}  # fmt: skip
     per_epoch = -(-len(data.fit) // settings.batch_size)
     done = max((int(path.name.partition("-")[2]) for path in place.glob("checkpoint-*")), default=0)
-    with run.watch(settings.epochs * per_epoch, unit="nats", name=f"seed {seed}", first=done, eval_every=per_epoch,
-                   save_every=per_epoch, predicted={"test_accuracy": "val_accuracy"}) as watch:  # fmt: skip
+    steps = settings.epochs * per_epoch
+    if done < steps:
+        watched = run.watch(steps, unit="nats", name=f"seed {seed}", first=done, eval_every=per_epoch,
+                            save_every=per_epoch, predicted={"test_accuracy": "val_accuracy"})  # fmt: skip
+    else:
+        watched = contextlib.nullcontext(Silent())
+        run.note("Seed {seed} was trained to its end by an earlier start, which did not live to judge it.", seed=seed)
+    with watched as watch:
         keeper = Keeper(run if seed == SEEDS[0] else Silent(), watch, place)
         trainer = finetune.trainer(
             model, tokenizer, learn, evaluation, settings, machine, seed, callbacks=[keeper], output_dir=str(place),

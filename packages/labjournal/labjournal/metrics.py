@@ -72,7 +72,10 @@ def _predicted(record: dict, event: dict) -> dict:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise JournalError(f"a prediction is a finite number, not {value!r}")
     if name in record["metrics"]:
-        raise JournalError(f"{name} has been measured already; a prediction comes before the measurement")
+        raise JournalError(
+            f"{name} has been measured already; a prediction comes before the measurement: "
+            "restart the kernel and run the cells from the top"
+        )
     return {"predicted": value, "measured": None, "unit": event["unit"], "kind": event["kind"]}
 
 

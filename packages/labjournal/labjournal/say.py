@@ -61,9 +61,13 @@ class _Space:
         try:
             return _sayable(self._values[str(key)], self._quote)
         except KeyError:
+            there = ", ".join(sorted(self._values)) or "nothing"
+            if self._name == "predicted":
+                there += (
+                    "; write your guess where run.predict stands, restart the kernel and run the cells from the top"
+                )
             raise JournalError(
-                f"a sentence names {self._name}.{key}, which is not in the record; "
-                f"{self._name} has {', '.join(sorted(self._values)) or 'nothing'}"
+                f"a sentence names {self._name}.{key}, which is not in the record; {self._name} has {there}"
             ) from None
 
     __getitem__ = __getattr__
