@@ -194,6 +194,36 @@ class Recorder(transformers.TrainerCallback):
             self.weights["best"], self.best_epoch, self.best_step = now, epoch, step
 
 
+class _Trainer(transformers.Trainer):
+    """A Trainer that says which batch would fit when one does not."""
+
+    def training_step(self, model, inputs, *others, **more):
+        try:
+            return super().training_step(model, inputs, *others, **more)
+        except (RuntimeError, MemoryError) as error:
+            if not _out_of_memory(error):
+                raise
+            rows, tokens = inputs["input_ids"].shape
+            fits = rows // 2
+            while fits and not self._fits({name: part[:fits] for name, part in inputs.items()}, model):
+                fits //= 2
+            would = f"a batch of {fits} does: batch_size={fits}" if fits else "not even a single one does"
+            raise MemoryError(f"{rows} snippets of {tokens} tokens do not fit into memory; {would}") from error
+
+    def _fits(self, inputs, model) -> bool:
+        try:
+            super().training_step(model, inputs)
+        except (RuntimeError, MemoryError) as error:
+            if not _out_of_memory(error):
+                raise
+            return False
+        return True
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
+
+
 def trainer(
     model,
     tokenizer,
@@ -240,7 +270,7 @@ def trainer(
         dataloader_pin_memory=hardware.device != "cpu",
         seed=seed,
     )
-    made = transformers.Trainer(
+    made = _Trainer(
         model=model,
         args=transformers.TrainingArguments(**arguments | changed),
         train_dataset=train,

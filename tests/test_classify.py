@@ -1,5 +1,6 @@
 """Data, metrics and baseline of notebook 04; metrics, encoders and training of notebook 05."""
 
+import functools
 import json
 import math
 import os
@@ -416,6 +417,26 @@ def test_an_interrupted_fine_tuning_is_recorded(encoder, finetune, tiny_encoder,
         finetune.trainer(model, tokenizer, data, {"val": data}, settings, cpu, 1, callbacks).train()
     assert run.record["trainings"][0]["status"] == "interrupted"
     run.close("interrupted")
+
+
+@pytest.mark.parametrize(("limit", "told"), [(5, "batch_size=4"), (0, "not even a single one")])
+def test_a_batch_that_does_not_fit_is_told_with_one_that_does(
+    encoder, finetune, tiny_encoder, cpu, settings, toy_items, monkeypatch, limit, told
+):
+    tokenizer, model = encoder.load_classifier(tiny_encoder, 0.0, cpu, seed=1)
+    whole = model.forward
+
+    @functools.wraps(whole)
+    def forward(*parts, **more):
+        if len(more["input_ids"]) > limit:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes")
+        return whole(*parts, **more)
+
+    monkeypatch.setattr(model, "forward", forward)
+    data = finetune.dataset(toy_items, tokenizer, settings.max_length)
+    trainer = finetune.trainer(model, tokenizer, data, {"val": data}, settings, cpu, 1, eval_on_start=False)
+    with pytest.raises(MemoryError, match=rf"8 snippets of \d+ tokens do not fit into memory; .*{told}"):
+        trainer.train()
 
 
 def test_predict_keeps_the_order_of_the_texts(encoder, finetune, tiny_encoder, cpu, settings, toy_items):

@@ -66,15 +66,28 @@ def read_audio(path: Path | str) -> tuple[np.ndarray, int]:
         raise ValueError(f"{relative(path)} cannot be read as sound: {reason}") from error
 
 
+def _row(samples: np.ndarray, size: int = 1) -> np.ndarray:
+    """Raises ValueError: not one channel of finite numbers, or a size below 1 to cut them into."""
+    samples = np.asarray(samples)
+    if samples.ndim != 1 or samples.dtype.kind not in "iuf":
+        raise ValueError(f"one channel of samples is needed, (n,) numbers; these are {samples.dtype} {samples.shape}")
+    if not np.isfinite(samples).all():
+        raise ValueError(f"{np.count_nonzero(~np.isfinite(samples))} samples are NaN or infinite")
+    if size < 1:
+        raise ValueError(f"a frame of {size} samples holds nothing; give at least 1, or a higher rate")
+    return samples
+
+
 def mulaw_encode(samples: np.ndarray) -> np.ndarray:
     """(n,) ids 0..255: amplitudes on a logarithmic scale, so that soft sounds get finer steps (G.711, WaveNet).
 
     Raises:
         ValueError: values that are not finite, or beyond -1..1.
     """
-    samples = np.asarray(samples, dtype=np.float64)
-    if not (np.abs(samples) <= 1).all():
+    samples = np.asarray(samples)
+    if samples.dtype.kind not in "iuf" or not (np.abs(samples.astype(np.float64)) <= 1).all():
         raise ValueError("mu-law takes finite samples in -1..1; as_audio says which are not")
+    samples = samples.astype(np.float64)
     bent = np.sign(samples) * np.log1p(MU * np.abs(samples)) / math.log1p(MU)  # -1..1
     return ((bent + 1) / 2 * MU).round().astype(np.int64)
 
@@ -87,16 +100,16 @@ def mulaw_decode(ids: np.ndarray) -> np.ndarray:
     """
     ids = np.asarray(ids)
     if ids.dtype.kind not in "iu" or (ids.size and not 0 <= ids.min() <= ids.max() <= MU):
-        raise ValueError(f"mu-law ids are whole numbers in 0..{MU}, not {ids.dtype} in {ids.min():g}..{ids.max():g}")
+        found = f" in {ids.min():g}..{ids.max():g}" if ids.size and ids.dtype.kind in "iuf" else ""
+        raise ValueError(f"mu-law ids are whole numbers in 0..{MU}, not {ids.dtype}{found}")
     ids = ids.astype(np.int64)
     bent = 2 * ids / MU - 1
     return (np.sign(bent) * np.expm1(np.abs(bent) * math.log1p(MU)) / MU).astype(np.float32)
 
 
 def frames(samples: np.ndarray, size: int) -> np.ndarray:
-    """(frames, size): one after the other, the last one filled up with zeros. Raises ValueError: a size below 1."""
-    if size < 1:
-        raise ValueError(f"a frame of {size} samples holds nothing; give at least 1")
+    """(frames, size): one after the other, the last one filled up with zeros. Raises ValueError: see :func:`_row`."""
+    samples = _row(samples, size)
     return np.pad(samples, (0, -len(samples) % size)).reshape(-1, size)
 
 
@@ -110,16 +123,22 @@ def mdct(samples: np.ndarray, size: int) -> np.ndarray:
 
     if size < 2 or size % 2:
         raise ValueError(f"size is {size}; the transform folds halves, so it must be even")
-    hops = frames(np.pad(np.asarray(samples, dtype=np.float64), size), size)  # a frame of silence on either side
+    hops = frames(np.pad(_row(samples).astype(np.float64), size), size)  # a frame of silence on either side
     blocks = np.hstack([hops[:-1], hops[1:]]) * _window(size)
     a, b, c, d = np.hsplit(blocks, 4)
     return dct(np.hstack([-c[:, ::-1] - d, a - b[:, ::-1]]), type=4, norm="ortho")
 
 
 def imdct(coefficients: np.ndarray, length: int) -> np.ndarray:
-    """The `length` samples of (frames, size) coefficients: what each frame folded cancels against its neighbours."""
+    """The `length` samples of (frames, size) coefficients: what each frame folded cancels against its neighbours.
+
+    Raises:
+        ValueError: coefficients that `mdct` cannot have made.
+    """
     from scipy.fft import dct
 
+    if coefficients.ndim != 2 or len(coefficients) < 2 or coefficients.shape[1] % 2:
+        raise ValueError(f"coefficients are (frames, an even size), two frames at least, not {coefficients.shape}")
     size = coefficients.shape[1]
     u, v = np.hsplit(dct(coefficients, type=4, norm="ortho"), 2)
     blocks = np.hstack([v, -v[:, ::-1], -u[:, ::-1], -u]) * _window(size)
@@ -158,6 +177,8 @@ def segmental_snr(samples: np.ndarray, again: np.ndarray, rate: int) -> float:
 def _check_pair(samples: np.ndarray, again: np.ndarray) -> None:
     if samples.shape != again.shape:
         raise ValueError(f"sounds of shape {samples.shape} and {again.shape} cannot be compared")
+    for sound in (samples, again):
+        _row(sound.reshape(-1))
     if not np.any(samples):
         raise ValueError("the sound is silent: a ratio to nothing is not defined")
 
@@ -165,7 +186,7 @@ def _check_pair(samples: np.ndarray, again: np.ndarray) -> None:
 def spectrogram(samples: np.ndarray, rate: int) -> np.ndarray:
     """(frequencies, times) in dB: windows of 32 ms every 8 ms, of which 0 is a sine wave of full scale."""
     size, hop = rate * 32 // 1000, rate * 8 // 1000
-    padded = np.pad(samples, size // 2)
+    padded = np.pad(_row(samples, hop), size // 2)
     windows = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop] * np.hanning(size)
     power = np.abs(np.fft.rfft(windows, axis=1)).T * 4 / size
     return 20 * np.log10(np.maximum(power, 1e-7))
@@ -208,6 +229,7 @@ class Codec:
         """The file."""
         import soundfile
 
+        samples = _row(samples)
         container, subtype = ("FLAC", "PCM_16") if self.name == "FLAC" else ("OGG", self.name)
         buffer = io.BytesIO()
         with soundfile.SoundFile(buffer, "w", rate, 1, subtype, format=container, compression_level=self.level) as file:

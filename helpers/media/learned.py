@@ -157,6 +157,8 @@ class Autoencoder(nn.Module):
     @torch.no_grad()
     def decode(self, ids: np.ndarray) -> np.ndarray:
         """(B, 8, 8) float32 pictures in 0..1 of (B, T) ids."""
+        if ids.ndim != 2 or ids.shape[1] != TOKENS:
+            raise ValueError(f"a picture has {TOKENS} ids, (n, {TOKENS}); these have shape {ids.shape}")
         return self.draw(self.quantiser.vectors(torch.from_numpy(ids))).clamp(0, 1).numpy()
 
 

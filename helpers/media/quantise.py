@@ -17,7 +17,13 @@ CHUNK = 16_384  # vectors whose distances are held at once
 
 
 def nearest(vectors: np.ndarray, codebook: np.ndarray) -> np.ndarray:
-    """(n,) int64: for each of (n, d) vectors the closest row of the (k, d) codebook; of equal ones the first."""
+    """(n,) int64: for each of (n, d) vectors the closest row of the (k, d) codebook; of equal ones the first.
+
+    Raises:
+        ValueError: vectors of another width than the codebook's, or values that are not finite.
+    """
+    if vectors.ndim != 2 or vectors.shape[1] != codebook.shape[1] or not np.isfinite(vectors).all():
+        raise ValueError(f"finite (n, {codebook.shape[1]}) vectors are needed; these have shape {vectors.shape}")
     lengths = (codebook**2).sum(axis=1)
     # |x - c|² = |x|² - 2 x·c + |c|², and |x|² is the same for every c.
     parts = [(lengths - 2 * vectors[i : i + CHUNK] @ codebook.T).argmin(axis=1) for i in range(0, len(vectors), CHUNK)]

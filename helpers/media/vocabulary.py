@@ -68,6 +68,8 @@ class Vocabulary:
             ValueError: what `encode` cannot have made: no bos and eos around it, a boundary without its partner, an id
                 of one kind where another is due, nothing between two boundaries. A model may well write such a row.
         """
+        if not all(isinstance(i, (int, np.integer)) and not isinstance(i, bool) for i in row):
+            raise ValueError("a document is a row of whole numbers")
         row = [int(i) for i in row]
         if len(row) < 2 or row[0] != self.tokenizer.bos or row[-1] != self.tokenizer.eos:
             raise ValueError("a document begins with bos and ends with eos")

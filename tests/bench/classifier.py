@@ -69,9 +69,7 @@ def main(arguments: list[str]) -> int:
     )
     run.note("Encoder {which}, weights {weights}.", which=which, weights=encoder.weights_hash(folder))
     plan(run, folder, settings, machine, data, len(seeds))
-    with budget.PeakMemory(machine.device) as peak:
-        found = {seed: trained(run, folder, settings, recipe, machine, data, seed, name) for seed in seeds}
-    run.log(peak_memory=peak.mb, unit="MB", kind="timing")
+    found = {seed: trained(run, folder, settings, recipe, machine, data, seed, name) for seed in seeds}
     report(run, name, found, data)
     return 0
 
@@ -195,7 +193,7 @@ def trained(run, folder: Path, settings, recipe: Recipe, machine, data: Data, se
     else:
         watched = contextlib.nullcontext(Silent())
         run.note("Seed {seed} was trained to its end by an earlier start, which did not live to judge it.", seed=seed)
-    with watched as watch:
+    with watched as watch, budget.PeakMemory(machine.device) as peak:
         keeper = Keeper(run if seed == SEEDS[0] else Silent(), watch, place)
         trainer = finetune.trainer(
             model, tokenizer, learn, evaluation, settings, machine, seed, callbacks=[keeper], output_dir=str(place),
@@ -210,6 +208,7 @@ def trained(run, folder: Path, settings, recipe: Recipe, machine, data: Data, se
         "epochs": keeper.epochs,
         "best_epoch": keeper.epochs["epoch"][best],
         "answers": finetune.predict(model, tokenizer, data.test.texts, settings, machine).tolist(),
+        "peak_memory": None if done else peak.mb,  # of a training that this process saw from its start
         "seconds": sum(map(float, (place / "seconds.txt").read_text().split())),
     }
     paths.write_json(place / "result.json", result)
@@ -237,6 +236,8 @@ def report(run, name: str, found: dict[int, dict], data: Data) -> None:
     run.per_item("test_accuracy", right, items=data.test.hash)
     seconds = sum(result["seconds"] for result in found.values())
     run.log(train_seconds=seconds, unit="s", kind="timing")
+    if peaks := [result["peak_memory"] for result in found.values() if result.get("peak_memory")]:
+        run.log(peak_memory=max(peaks), unit="MB", kind="timing")
     snippets = sum(len(data.fit) * round(result["epochs"]["epoch"][-1]) for result in found.values())
     run.log(snippets_per_second=snippets / seconds, unit="1/s", better="higher", kind="timing")
     run.log(best_epoch=first["best_epoch"], unit="epoch")
