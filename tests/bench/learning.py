@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from helpers import classify, encoder, finetune, hardware, journal, paths, profile, stats
+from helpers import budget, classify, encoder, finetune, hardware, journal, paths, profile, stats
 
 from . import BENCHMARKS
 from .classifier import SEEDS, Data
@@ -105,13 +105,15 @@ def learned(name: str, arm: Arm, settings, machine, data: Data, folder, seed: in
     if arm.soft:
         trainer.compute_loss_func = soft_loss
     began = time.perf_counter()
-    trainer.train()
+    with budget.PeakMemory(machine.device) as peak:
+        trainer.train()
     seconds = time.perf_counter() - began
     answers = finetune.predict(model, tokenizer, data.test.texts, settings, machine)
     result = {
         **finetune.judge(answers, data.test.labels, data.test.soft),
         "answers": answers.tolist(),
         "seconds": seconds,
+        "peak": peak.allocated or peak.mb,
         "trained": sum(p.numel() for p in model.parameters() if p.requires_grad),
     }
     paths.write_json(place, result)
@@ -125,7 +127,7 @@ def soft_loss(outputs, labels: torch.Tensor, num_items_in_batch=None) -> torch.T
 
 
 def report(run, found: dict[str, list[dict]], data: Data) -> None:
-    metrics = ("accuracy", "f1", "cross_entropy", "kl_divergence")
+    metrics = ("accuracy", "cross_entropy", "kl_divergence")
     for name, results in found.items():
         for metric in metrics:
             unit, better = ("nats", "lower") if metric.endswith(("entropy", "divergence")) else ("", "higher")
@@ -133,9 +135,12 @@ def report(run, found: dict[str, list[dict]], data: Data) -> None:
             run.log(**{f"{metric}_{name}": statistics.mean(values)}, unit=unit, better=better)
             run.log(**{f"sd_{metric}_{name}": statistics.stdev(values)}, unit=unit)
         run.log(**{f"seconds_{name}": statistics.mean(one["seconds"] for one in results)}, unit="s", kind="timing")
+        peak = statistics.median(one["peak"] for one in results)  # over what the model itself takes
+        run.log(**{f"peak_{name}": peak}, unit="MB", better="lower", kind="timing")
         run.log(**{f"trained_{name}": results[0]["trained"]}, unit="parameters")
     columns = {"accuracy": "accuracy_{}", "sd": "sd_accuracy_{}", "cross-entropy": "cross_entropy_{}",
-               "KL to the raters": "kl_divergence_{}", "trained": "trained_{}", "seconds": "seconds_{}"}  # fmt: skip
+               "KL to the raters": "kl_divergence_{}", "trained": "trained_{}", "seconds": "seconds_{}",
+               "peak": "peak_{}"}  # fmt: skip
     run.table("The arms, five seeds each", list(found), columns)
     said = {}
     for name in ("soft_labels", "last_two_layers", "LoRA", "head"):
