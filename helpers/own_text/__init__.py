@@ -309,8 +309,9 @@ def _watched(run, trainer, val_ids, tokenizer, save) -> None:
             f"\nstep {step:,} of {recipe.max_iters:,}: train {train_loss:.3f}, val {val_loss:.3f} nats/token | {line}"
         )
 
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]  # as under nohup
+    heard = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        heard.append(signal.SIGHUP)
     handlers = {number: signal.signal(number, ask) for number in heard}
     try:
         with run.watch(
