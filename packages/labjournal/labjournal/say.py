@@ -135,12 +135,12 @@ def show_markdown(text: str) -> None:
         put(text)
 
 
-def put(text: str, end: str = "\n") -> None:
+def put(text: str) -> None:
     """Print. Where nobody reads on (`python mine.py | head`, a terminal that is gone) nothing ends: records have it."""
     if sys.stdout is None:
         return
     try:
-        print(spelled_out(text) if sys.stdout.isatty() else text, end=end, flush=True)
+        print(spelled_out(text) if sys.stdout.isatty() else text, flush=True)
     except OSError:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
