@@ -48,6 +48,12 @@ RECIPES = {
         "Half the rate, so that the weights move less from what pre-training left, one epoch less, and a plan that "
         "stays high for longer and ends more gently",
     ),
+    "v3": Recipe(
+        3e-5, "linear", 1, "v1",
+        "At half the rate v2 was still falling in its last epoch and never came as low as v1, so the rate was not too "
+        "high; and all that v1 did after its second epoch made it surer than the raters are. So half as much again of "
+        "v1's rate, and one epoch in which it comes down to zero; at a fifth of the steps three seeds can be paid",
+    ),
 }  # fmt: skip
 
 
