@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from labjournal.markdown import spelled_out
+
 from . import profile, sources
 from .hardware import Hardware, seed_everything
 from .paths import sha256_file
@@ -104,7 +106,8 @@ def load_classifier(folder: Path, dropout: float, hardware: Hardware, seed: int,
         _check(model, tokenizer, loaded, trained)
         _check_types(Path(folder) / "model.safetensors", config.dtype)
     except Exception as error:  # damaged files come to light in many ways, in three libraries
-        raise EncoderError(f"encoder in {Path(folder).name}: {str(error)[:300]}; {_remedy()}") from error
+        told = f"config.json asks for {error}, which there is not" if isinstance(error, KeyError) else str(error)
+        raise EncoderError(spelled_out(f"encoder in {Path(folder).name}: {told[:300]}; {_remedy()}")) from error
     for layer in model.modules():
         if isinstance(layer, torch.nn.Dropout):
             layer.p = dropout
@@ -128,8 +131,10 @@ def _check(model, tokenizer, loaded: dict, trained: bool) -> None:
     if broken := [name for name, p in model.named_parameters() if not p.isfinite().all()]:
         raise ValueError(f"{broken[0]} holds values that are no numbers")
     words, rows = len(tokenizer), model.get_input_embeddings().num_embeddings
-    if not rows / 2 < words <= rows:
-        raise ValueError(f"the tokenizer knows {words:,} tokens and the model {rows:,}")
+    if not rows / 2 < words <= rows or max(tokenizer.get_vocab().values()) >= rows:
+        raise ValueError(f"the tokenizer knows {words:,} tokens and the model {rows:,}, or one's id is beyond them")
+    if tokenizer.pad_token_id is None:
+        raise ValueError("the tokenizer has no token to fill up with (pad_token)")
 
 
 def _check_types(weights: Path, dtype) -> None:

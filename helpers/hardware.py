@@ -99,14 +99,27 @@ def load() -> Hardware:
         )
     try:
         found = Hardware(**read_json(_file()))
-        numbers = [found.python_score, found.bandwidth_gbs, found.matmul_gflops[found.dtype]]
-        if not all(isinstance(value, (int, float)) and value > 0 for value in numbers):
-            raise ValueError("a speed is no number above 0")
-    except (ValueError, TypeError, KeyError) as error:
+        _check(found)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise MissingArtifact(
             f"{relative(_file())} is damaged ({error}); measure again:  python -m helpers.run --only 00 --force"
         ) from error
     return found
+
+
+def _check(found: Hardware) -> None:
+    """Raises ValueError: a measurement that is none, or a device or format that there is not."""
+    numbers = [found.python_score, found.bandwidth_gbs, found.memory_gb, *found.matmul_gflops.values()]
+    if found.dtype not in found.matmul_gflops or not all(type(n) in (int, float) and 0 < n < 1e12 for n in numbers):
+        raise ValueError("a speed or size is no number above 0")
+    if found.device not in ("cpu", "cuda", "mps") or found.dtype not in ("float32", "bfloat16"):
+        raise ValueError("its device or number format is none that there is")
+    if not all(type(n) is int and n > 0 for n in (found.threads, found.cores)):
+        raise ValueError("threads or cores is no whole number above 0")
+    if not isinstance(found.accelerators, list) or not all(
+        isinstance(text, str) for text in (found.device_name, *found.accelerators)
+    ):
+        raise ValueError("a device's name is no text")
 
 
 def known() -> Hardware | None:

@@ -85,7 +85,8 @@ def own_files() -> list[Path]:
 def predicted_seconds(notebook: str, profile: str) -> float | None:
     """How long `notebook` should take here; None when nothing says so, or what does is damaged (`verify` tells)."""
     try:
-        return _predicted_seconds(notebook, profile)
+        seconds = _predicted_seconds(notebook, profile)
+        return seconds if seconds is None or 0 <= seconds < 1e9 else None
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
 

@@ -8,11 +8,13 @@ classifier(["Not bad at all.", ""])
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
-from . import encoder, finetune, hardware, profile
+from . import encoder, finetune, hardware, paths, profile
 
 SIDES = ("blame", "praise")
 HEAD = re.compile(r"(classifier|score)\b.*weight$")
@@ -45,19 +47,19 @@ class Classifier:
         """An answer to each text, in order.
 
         Raises:
-            ValueError: not a list of texts; the message names the first that is none.
+            ValueError: not a list of texts, the message names the first that is none; or answers that are no numbers.
         """
+        texts = _listed(texts)
         praise = self.praise(texts)
         return [self._answer(text, float(p)) for text, p in zip(texts, praise, strict=True)]
 
     def praise(self, texts: list[str]) -> np.ndarray:
         """The probability of praise for each text, shape (texts,), whether or not it is worth an answer."""
-        if isinstance(texts, str):
-            raise ValueError("a list of texts is needed, and this is one text: put it into [ ]")
-        for number, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise ValueError(f"texts[{number}] is {type(text).__name__}, not a text")
-        return finetune.predict(self.model, self.tokenizer, list(texts), self.settings, self.machine)
+        texts = _listed(texts)
+        found = finetune.predict(self.model, self.tokenizer, texts, self.settings, self.machine)
+        if not np.isfinite(found).all():
+            raise ValueError(f"the answer to texts[{np.isnan(found).argmax()}] is no number: the weights are damaged")
+        return found
 
     def _answer(self, text: str, praise: float) -> Answer:
         ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -72,6 +74,28 @@ class Classifier:
         return Answer(SIDES[praise > 0.5], praise, f"read up to token {longest}" if cut else "")
 
 
+def _listed(texts) -> list[str]:
+    """A list of the texts, in which half a character, as a cut emoji leaves one, is a question mark."""
+    if isinstance(texts, str):
+        raise ValueError("a list of texts is needed, and this is one text: put it into [ ]")
+    if isinstance(texts, dict) or not isinstance(texts, Iterable):
+        raise ValueError(f"a list of texts is needed, not {type(texts).__name__}")
+    texts = list(texts)
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(f"texts[{number}] is {type(text).__name__}, not a text")
+    return [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+
+
+def _check_sides(folder: Path) -> None:
+    """Raises EncoderError: the classes have names, and these do not say blame first and praise second."""
+    said = paths.read_json(folder / "config.json").get("id2label") or {}
+    names = [str(name).lower() for _, name in sorted(said.items())]
+    if names and names not in (["label_0", "label_1"], list(SIDES), ["negative", "positive"]):
+        raise encoder.EncoderError(f"the classes of {folder.name} are {', '.join(names)}; {' and '.join(SIDES)} are "
+                                   "needed, in this order")  # fmt: skip
+
+
 def load(folder, threshold: float = 0.5) -> Classifier:
     """The classifier in `folder`, as notebook 05 leaves it in artifacts/checkpoints/05_classifier.
 
@@ -80,6 +104,9 @@ def load(folder, threshold: float = 0.5) -> Classifier:
     """
     from safetensors import SafetensorError, safe_open
 
+    if not Path(folder).is_dir():
+        raise encoder.EncoderError(f"there is no folder {Path(folder).name}; notebook 05 leaves a classifier in "
+                                   "artifacts/checkpoints/05_classifier")  # fmt: skip
     folder = encoder.find(str(folder))
     try:
         with safe_open(folder / "model.safetensors", "pt") as weights:
@@ -92,4 +119,6 @@ def load(folder, threshold: float = 0.5) -> Classifier:
     if len(classes[0]) != 2 or classes[0][0] != len(SIDES):
         raise encoder.EncoderError(f"the head in {folder.name} has shape {classes[0]}; {len(SIDES)} classes are needed")
     machine = hardware.load()
-    return Classifier(*encoder.load_classifier(folder, 0.0, machine, seed=0, trained=True), machine, threshold)
+    loaded = encoder.load_classifier(folder, 0.0, machine, seed=0, trained=True)
+    _check_sides(folder)
+    return Classifier(*loaded, machine, threshold)

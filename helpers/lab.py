@@ -17,9 +17,12 @@ import argparse
 import ast
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
+
+from labjournal.markdown import spelled_out
 
 from . import course, paths
 
@@ -127,9 +130,11 @@ def write(folder: Path) -> list[Path]:
         if place.exists():
             try:
                 before = nbformat.read(place, as_version=4)
+                nbformat.validate(before := nbformat.v4.upgrade(before))  # of an older format: cells get ids
             except Exception as error:
+                why, *_ = str(error).splitlines()
                 raise ValueError(
-                    f"{paths.shown(place)} is no notebook ({error}); move it away to get a new one"
+                    f"{paths.shown(place)} is no notebook ({why}); move it away to get a new one"
                 ) from error
         copy = learners(nbformat.read(notebook.path, as_version=4), before)
         paths.write_atomic(place, nbformat.writes(copy) + "\n")
@@ -145,13 +150,18 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         first, *_ = write(home / "notebooks")
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(spelled_out(f"error: {error}"), file=sys.stderr)
         return 2
     print(f"your copies: {paths.shown(first.parent)}\nyour journal: {paths.shown(home / 'journal' / 'README.md')}")
     if options.no_open:
         return 0
     command = [sys.executable, "-m", "jupyter", "lab", "--ServerApp.ip=127.0.0.1", str(first)]
-    return subprocess.call(command, env={**os.environ, "LAB_WORKSPACE": str(home)})
+    server = subprocess.Popen(command, env={**os.environ, "LAB_WORKSPACE": str(home)})
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches JupyterLab, too, which asks and ends in its own time
+    for ending in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, ending):
+            signal.signal(getattr(signal, ending), lambda number, _: server.send_signal(number))
+    return server.wait()
 
 
 if __name__ == "__main__":

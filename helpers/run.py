@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         _because(options)
         return Runner(_chosen(options), options).run()
     except (ValueError, sources.SourceError, paths.MissingArtifact) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(spelled_out(f"error: {error}"), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\ninterrupted; nothing half-made was kept, start again to go on", file=sys.stderr)

@@ -26,6 +26,8 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
+from labjournal.markdown import spelled_out
+
 from .paths import hash_once, relative, sha256_file, sources_dir
 
 
@@ -321,7 +323,7 @@ def main(arguments: list[str]) -> int:
     try:
         facts = {name: relative(fetch(name)) for name in names}
     except SourceError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(spelled_out(f"error: {error}"), file=sys.stderr)
         return 1
     print(json.dumps(facts, indent=2))
     return 0

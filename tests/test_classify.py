@@ -492,6 +492,47 @@ def test_what_is_no_list_of_texts_or_no_threshold_is_refused(judge, trained):
         ask(["good", 3])
     with pytest.raises(ValueError, match=r"at least 0\.5"):
         judge.load(trained, threshold=0.3)
+    for what in (None, {"good": 1}, 3):
+        with pytest.raises(ValueError, match="a list of texts is needed, not"):
+            ask(what)
+    assert [answer.label for answer in ask(text for text in ["good", "good \ud83d film"])] != []
+
+
+def test_an_answer_that_is_no_number_is_no_answer(judge, trained):
+    ask = judge.load(trained)
+    ask.model.classifier.bias.data[:] = float("nan")
+    with pytest.raises(ValueError, match=r"texts\[0\] is no number"):
+        ask(["good"])
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"id2label": {"0": "POSITIVE", "1": "NEGATIVE"}}, "are positive, negative; blame and praise are needed"),
+        ({"id2label": {"0": "NEGATIVE", "1": "POSITIVE"}}, None),
+        ({"hidden_act": "nope"}, "config.json asks for 'nope', which there is not"),
+    ],
+)
+def test_a_classifier_whose_config_means_something_else_is_refused(judge, trained, encoder, change, told):
+    path = trained / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    if told is None:
+        assert judge.load(trained)
+    else:
+        with pytest.raises(encoder.EncoderError, match=told):
+            judge.load(trained)
+
+
+def test_a_token_beyond_the_model_and_a_folder_that_is_not_there_are_told(judge, trained, encoder):
+    path = trained / "tokenizer.json"
+    known = json.loads(path.read_text("utf-8"))
+    word = next(word for word in known["model"]["vocab"] if word.isalpha())
+    known["model"]["vocab"][word] = 5000
+    path.write_text(json.dumps(known), "utf-8")
+    with pytest.raises(encoder.EncoderError, match="beyond them"):
+        judge.load(trained)
+    with pytest.raises(encoder.EncoderError, match="notebook 05 leaves a classifier"):
+        judge.load("checkpoints/05_classifier")
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,12 @@ def test_without_notebook_00_it_says_what_to_run(workspace):
         hardware.load()
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", "{", '{"matmul_gflops": 3}', "null"])
+WRONG = ['{"threads": "two"}', '{"threads": 1.5}', '{"device": 5}', '{"device": "tpu"}', '{"device_name": 5}',
+         '{"dtype": 0}', '{"memory_gb": "x"}', '{"accelerators": 5}', '{"python_score": true}',
+         '{"matmul_gflops": {"float32": 9.0, "bfloat16": "x"}}']  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "{", '{"matmul_gflops": 3}', "null", *WRONG])
 def test_a_damaged_measurement_is_told_where_it_is_needed_and_stops_no_run(workspace, text):
     hardware.save(hardware.probe(seconds=0.4))
     whole = json.loads(hardware._file().read_text())

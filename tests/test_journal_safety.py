@@ -16,6 +16,7 @@ import labjournal
 from helpers import journal, plots
 from helpers.paths import ROOT, artifacts, write_json
 from labjournal import JournalError, index, pages, render, store, verify
+from labjournal.__main__ import main as cli
 
 MINE = "# Mine\n\nnotes | with `marks`, <b>html</b> and no newline at the end"
 
@@ -228,6 +229,100 @@ def test_a_refused_call_changes_nothing(workspace):
     run.finish(verdict="{loss}")
     assert run.record["metrics"]["loss"]["count"] == 2
     assert verify.problems() == []
+
+
+REFUSED = [
+    lambda run: run.log(x=[1.0, 2.0], unit=""),
+    lambda run: run.log(x={"a": 1}, unit=""),
+    lambda run: run.log(x=1, unit=5),
+    lambda run: run.log(step=[1], x=1, unit="", better="lower"),
+    lambda run: run.predict("x", 1e305, unit=""),
+    lambda run: run.predict("x", 1, unit=None),
+    lambda run: run.per_item("loss", [1, 2], items=5),
+    lambda run: run.per_item("loss", [1, 2], items=None),
+    lambda run: run.watch(10, unit="", eval_every=0),
+    lambda run: run.watch(10, unit="", save_every=2.5),
+]
+
+
+@pytest.mark.parametrize("number", range(len(REFUSED)))
+def test_what_nobody_could_read_again_is_refused_by_the_call(workspace, number):
+    run = journal.start("03_gpt")
+    run.log(loss=1.5, unit="nats")
+    with pytest.raises(JournalError):
+        REFUSED[number](run)
+    run.log(perplexity=1e305, unit="")  # what a diverged training has: kept as text
+    run.finish(verdict="done")
+    assert store.find(run.record["run_id"])["metrics"]["perplexity"]["final"] == "1e+305"
+    assert verify.problems() == []
+
+
+@pytest.mark.parametrize("more", [{"seed": 1.5}, {"seed": "abc"}, {"data_hash": 5}, {"config": [1, 2]}])
+def test_a_run_that_nobody_could_read_again_is_not_started(workspace, more):
+    run = journal.start("03_gpt")
+    with pytest.raises(JournalError, match="no run of '03_gpt' can be started"):
+        journal.start("03_gpt", **more)
+    assert run.record["status"] == "running"
+    with pytest.raises(JournalError, match=r"no run of '\.\./\.\./x' can be started"):
+        labjournal.start(labjournal.Entry("../../x"))
+
+
+CHANGES = [
+    lambda record: record.update(dirty=True, changed_files=[1]),
+    lambda record: record.update(guesses={"loss": 10**400}),
+    lambda record: record["resources"].update(monitor={"cpu_percent": {"mean": 1, "peak": 1, "series": []}}),
+    lambda record: record["tables"]["T"].update(columns={"v": "{} {}"}),
+    lambda record: record["tables"]["T"].update(columns={"v": "{.foo}"}),
+    lambda record: record["tables"]["T"].update(rows=[]),
+    lambda record: record["figures"]["03_x"].pop("png"),
+    lambda record: record["agreement"].update(since={"a": 5}),
+    lambda record: record["agreement"].update(verdict="good"),
+    lambda record: record["agreement"]["rows"][0].update(mean=[1]),
+]
+
+
+@pytest.mark.parametrize("number", range(len(CHANGES)))
+def test_a_record_with_a_part_of_another_kind_is_damaged(workspace, number):
+    for seed in (1, 2):
+        run = journal.start("03_gpt", seed=seed)
+        run.log(loss_a=1.5, unit="nats", better="lower")
+        run.table("T", ["a"], {"v": "loss_{}"})
+        figure, ax = plots.figure()
+        ax.plot([1, 2])
+        run.figure("03_x", figure, data={"y": [1, 2]}, alt="a line")
+        run.finish(verdict="done")
+        if seed == 1:
+            store.set_reference("03_gpt", "smoke", run.record["run_id"])
+    changed(run.record, CHANGES[number])
+    with pytest.raises(JournalError, match="damaged"):
+        store.find(run.record["run_id"])
+
+
+def test_half_a_character_in_a_record_keeps_the_page_from_nobody(workspace, capsys):
+    run = journal.start("03_gpt")
+    run.finish(verdict="done")
+    changed(run.record, lambda record: record.update(verdict="\ud800"))
+    assert cli(["readme"]) == 0
+    (workspace / "journal/runs/.DS_Store").write_text("x")
+    assert cli(["list"]) == 0 and "DS_Store" not in "".join(capsys.readouterr())
+
+
+def test_the_latest_run_is_the_latest_that_can_be_read(workspace):
+    made = []
+    for name in ("03_gpt", "04_learning_curves"):
+        run = journal.start(name)
+        run.finish(verdict="done")
+        made.append(run.record)
+    changed(made[1], lambda record: record.update(status=7))
+    assert store.find("latest")["run_id"] == made[0]["run_id"]
+
+
+def test_a_time_that_is_text_stops_no_run(workspace):
+    run = journal.start("03_gpt")
+    run.finish(verdict="done")
+    for seconds in ("nan", 1e300):
+        changed(run.record, lambda record, seconds=seconds: record.update(seconds=seconds))
+        assert journal.start("03_gpt").record["status"] == "running"
 
 
 def test_a_sentence_takes_arrays_and_conversions_as_text(workspace, capsys):

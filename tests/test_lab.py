@@ -1,6 +1,7 @@
 """The learner's copy: what is emptied, and that nothing a learner wrote is ever lost. And what a check says."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -91,6 +92,40 @@ def test_what_the_learner_wrote_stays_when_the_course_changes():
     assert sources(lab.learners(now, after)) == sources(after)  # and once more
 
 
+def test_a_copy_of_an_older_format_is_updated_and_no_notebook_is_told(tmp_path):
+    lab.write(tmp_path)
+    place = tmp_path / "00_start_here.ipynb"
+    old = json.loads(place.read_text("utf-8"))
+    old["nbformat_minor"] = 4
+    for cell in old["cells"]:
+        del cell["id"]
+    place.write_text(json.dumps(old), "utf-8")
+    lab.write(tmp_path)
+    del old["cells"][0]["source"]
+    place.write_text(json.dumps(old), "utf-8")
+    with pytest.raises(ValueError, match=r"is no notebook .*move it away"):
+        lab.write(tmp_path)
+
+
+def test_ctrl_c_leaves_the_server_to_end_in_its_own_time(tmp_path):
+    """A stand-in for Jupyter that takes a second to end."""
+    (tmp_path / "jupyter.py").write_text(
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGINT, lambda *_: (time.sleep(1), print('ended', flush=True), sys.exit(3)))\n"
+        "print('up', flush=True)\ntime.sleep(60)\n", "utf-8")  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "LAB_WORKSPACE": str(tmp_path / "home")}
+    begin = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from helpers import lab; "
+    process = subprocess.Popen(
+        [sys.executable, "-c", begin + "raise SystemExit(lab.main([]))"], env=environment, cwd=ROOT, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    while process.stdout.readline() != "up\n":
+        assert process.poll() is None, process.stderr.read()
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (out, err, process.returncode) == ("ended\n", "", 3)
+
+
 def test_the_copies_of_the_course_are_written_and_updated(tmp_path):
     written = lab.write(tmp_path)
     assert [path.stem for path in written] == [entry.name for entry in course.NOTEBOOKS]
@@ -138,6 +173,16 @@ def double(x):
         (torch.ones(2, 3), np.ones((3, 2)), None, False, "has shape (2, 3), and (3, 2) is wanted"),
         (torch.tensor([1.0, 2.0]), np.array([1.5, 1.5]), None, False, "off both ways, by up to a half, at 2 of 2"),
         (np.array([1.0, np.nan]), np.ones(2), None, False, "1 values that are no finite numbers"),
+        (lambda x: np.True_, lambda x: True, ON, True, "exact, in 2 cases"),
+        (np.array([-np.inf, 0.1 + 1e-9]), np.array([-np.inf, 0.1]), None, True, "approximately right"),
+        (np.array([np.nan, 1.0]), np.array([np.nan, 1.0]), None, True, "exact"),
+        (np.array([0.0, 1.0]), np.array([np.nan, 1.0]), None, False, "differs where no finite number is wanted"),
+        ([np.ones(2), "a"], [np.ones(2), "a"], None, True, "exact"),
+        ([np.ones(3), "a"], [np.ones(2), "a"], None, False, "first goes wrong at place 0"),
+        ([2_000_001], [2_000_000], None, False, "too large, a little"),
+        (lambda x: 10**5000, double, ON, False, "a int that cannot be shown"),
+        ({10**5000}, 4, None, False, "a set that cannot be shown"),
+        (lambda x: sys.exit(), double, ON, False, "stops on 3 with SystemExit"),
     ],
 )
 def test_a_check_says_how_far_off_an_answer_is(mine, like, on, passed, says):

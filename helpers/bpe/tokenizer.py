@@ -164,7 +164,7 @@ class Tokenizer:
             ValueError: names both. The same ids mean other text there, and nothing downstream would notice.
         """
         if made_with != self.hash:
-            known = f"tokenizer {made_with[:12]}" if made_with else "a tokenizer that is not recorded"
+            known = f"tokenizer {str(made_with)[:12]}" if made_with else "a tokenizer that is not recorded"
             raise ValueError(
                 f"{what} belong to {known}, this is tokenizer {self.hash[:12]}; "
                 "load the one they were made with, or make them again"

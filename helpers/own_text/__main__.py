@@ -30,13 +30,13 @@ def main(arguments: list[str] | None = None) -> int:
         print("stopped", file=sys.stderr)
         return 1
     except (FloatingPointError, AssertionError) as error:  # the training diverged; the machine computes wrong
-        print(f"error: {error}", file=sys.stderr)
+        print(spelled_out(f"error: {error}"), file=sys.stderr)
         return 1
     except BrokenPipeError:  # as in `sample | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (paths.MissingArtifact, ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(spelled_out(f"error: {error}"), file=sys.stderr)
         return 2
 
 

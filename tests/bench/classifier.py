@@ -98,7 +98,7 @@ def _former(recipe: Recipe, which: str) -> dict[str, str]:
     if not recipe.former:
         return {}
     for record in store.newest("bench_classifier", profile.load().name):
-        if (record["config"]["recipe"], record["config"]["encoder"]) == (recipe.former, which):
+        if (record["config"].get("recipe"), record["config"].get("encoder")) == (recipe.former, which):
             return {"changed_from": record["run_id"], "reason": recipe.why}
     raise SystemExit(
         f'error: there is no run of {recipe.former} with {which}; make bench ARGS="classifier {recipe.former}"'

@@ -12,14 +12,16 @@ run.finish(verdict="…", decision="…")
 
 from __future__ import annotations
 
+import contextlib
 import html
 import json
 import os
+import re
 import time
 import warnings
 from pathlib import Path
 
-from . import changes, markdown, metrics, pages, provenance, store
+from . import changes, markdown, metrics, pages, provenance, schema, store
 from .files import sha256
 from .project import Entry, Project, committed, current, journal_dir, use
 from .run import BECAUSE, Run
@@ -28,7 +30,7 @@ from .store import JournalError
 
 __all__ = [
     "Entry", "JournalError", "Project", "Run", "chosen_seed", "close_gone", "compare", "figure_data", "finished",
-    "latest", "start", "table", "use",
+    "items", "latest", "start", "table", "use",
 ]  # fmt: skip
 
 _open: Run | None = None
@@ -102,6 +104,7 @@ def start(
         "resumed_from": store.find(resumed_from)["run_id"] if resumed_from else None,
         "error": None,
     }
+    _check(entry, record)
     if record["changed_from"]:
         record["changed"] = changes.between(store.find(record["changed_from"]), record)
     _close_former(entry.name)
@@ -145,6 +148,11 @@ def figure_data(record: dict, name: str) -> dict:
     return store.sidecar(record, name)["data"]
 
 
+def items(record: dict, metric: str) -> list | None:
+    """A metric's value for each item that was judged, as `Run.per_item` kept it; None when it kept none."""
+    return store.items(record, metric)
+
+
 def chosen_seed(seed: int | None) -> int | None:
     """The notebook's seed, unless SEED= names another; a notebook without one has nothing to vary."""
     other = os.environ.get("SEED")
@@ -166,16 +174,22 @@ def _change(notebook: str, profile: str, changed_from: str | None, reason: str |
 
 
 def _greet(record: dict) -> None:
-    try:
+    expected = "no reference run yet, so no prediction of its time"
+    with contextlib.suppress(ValueError, TypeError):  # a damaged reference, of which `verify` tells
         seconds = current().predicted_seconds(record["notebook"], record["profile"])
-    except ValueError:  # a damaged reference, of which `verify` tells
-        seconds = None
-    expected = (
-        "no reference run yet, so no prediction of its time"
-        if seconds is None
-        else (f"predicted to take {max(seconds, 1) / 60:.1f} minutes on this machine")
-    )
+        if seconds is not None:
+            expected = f"predicted to take {max(seconds, 1) / 60:.1f} minutes on this machine"
     show_markdown(f"Run `{record['run_id']}` · {record['profile']} profile · {expected}.")
+
+
+def _check(entry: Entry, record: dict) -> None:
+    """Raises JournalError: a record that nobody could read again, or a name that no folder can have."""
+    try:
+        if not re.fullmatch(r"[\w-][\w.-]*", entry.name):
+            raise ValueError("a name has letters, digits, _, - and .")
+        schema.check("record", store.plain({**record, "run_id": ""}))
+    except (ValueError, TypeError) as error:
+        raise JournalError(f"no run of {entry.name!r} can be started: {markdown.clean(error)}") from error
 
 
 def _close_former(notebook: str) -> None:
@@ -218,7 +232,7 @@ def _close_one(folder: Path, status: str, error: BaseException | None) -> bool:
             record["seconds"] = events[-1]["seconds"] if events else None
             if torn:
                 record["notes"].append(f"its last event was cut off while it was written ({len(torn)} characters)")
-        except (ValueError, TypeError, KeyError, IndexError, OSError) as damage:
+        except (ValueError, TypeError, KeyError, IndexError, OverflowError, OSError) as damage:
             record["notes"].append(f"its events cannot be read: {markdown.escape(damage)}")
         if error is not None:
             record["error"] = {"type": type(error).__name__, "message": str(error)[:2000]}

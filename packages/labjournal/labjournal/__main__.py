@@ -192,11 +192,7 @@ def _closed(record: dict) -> int:
     """The entry of a closed run; where its reference is another by now, against that one."""
     from .agreement import agree
 
-    reference, found, said = None, None, ""
-    try:
-        reference = store.reference(record["notebook"], record["profile"])
-    except ValueError as error:
-        warnings.warn(str(error), stacklevel=2)
+    reference, found, said = store.readable(store.reference, record["notebook"], record["profile"]), None, ""
     if reference is None:
         said = "This notebook has no reference run in this profile."
     elif reference["run_id"] == record["run_id"]:

@@ -50,7 +50,8 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
 def write_atomic(path: Path, data: str | bytes) -> None:
     """Write `path` whole or not at all."""
     with atomic(path) as file:
-        file.write(data.encode("utf-8") if isinstance(data, str) else data)
+        # half a character, as "\ud800" in a file makes one, is written out: it must not keep all the rest from the disk
+        file.write(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
 
 
 def write_json(path: Path, value: object) -> None:

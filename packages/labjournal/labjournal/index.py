@@ -7,7 +7,6 @@ Generated from records and pages alone; whoever opens the journal can tell in mi
 from __future__ import annotations
 
 import re
-import warnings
 from itertools import groupby, pairwise
 from pathlib import Path
 
@@ -50,7 +49,7 @@ def text(journal: Path | None = None) -> str:
             runs.setdefault((record["notebook"], record["profile"]), []).append(record)
     order = [*current().names, *(name for name, _ in runs if name not in current().names)]
     keys = sorted(runs, key=lambda key: (order.index(key[0]), key[1]))
-    standing = {key: _reference(key, journal) or runs[key][-1] for key in keys}
+    standing = {key: store.readable(store.reference, *key, journal) or runs[key][-1] for key in keys}
     beliefs = {key: _belief(key, standing[key], runs[key], told) for key in keys}
     benches = [said for key, said in beliefs.items() if key[0].startswith("bench_")]
     chains = [said for key in keys if (said := _chains(key, runs[key], told))]
@@ -121,15 +120,6 @@ class _Pages:
                 said.append("next note: [{}]({})".format(*after[0]))
                 break
         return "; ".join(said)
-
-
-def _reference(key: tuple[str, str], journal: Path) -> dict | None:
-    """A notebook's reference in a profile; one that is damaged is left aside with a warning."""
-    try:
-        return store.reference(*key, journal)
-    except ValueError as error:
-        warnings.warn(str(error), stacklevel=2)
-        return None
 
 
 def _headline(record: dict) -> tuple[str, ...]:

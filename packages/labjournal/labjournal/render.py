@@ -207,7 +207,9 @@ def _row(record: dict, name: str, judged: dict | None) -> list:
 
 def _verdict(row: dict) -> str:
     """A verdict with what it rests on: the ratio of a time, the interval of a metric, the deviation of a figure."""
-    said = row["verdict"]
+    said, known = row["verdict"], {name: row[name] for name in ("difference", "mean", "tolerance")}
+    if any(isinstance(value, str) for value in known.values()):  # infinite: nothing to add
+        return said
     if row["what"] == "timing":
         return said if row["difference"] is None else f"{row['difference']:.2f} times"
     if row["why"] and said != "cannot compare":  # of those, the summary has the reasons
@@ -299,7 +301,9 @@ def used(resources: dict) -> list[list]:
     rows = []
     for name, seen in resources.get("monitor", {}).items():
         chart = monitor.chart(seen["series"])
-        rows.append([monitor.NAMES[name], f"mean {number(seen['mean'])}, peak {number(seen['peak'])} {chart}"])
+        rows.append(
+            [monitor.NAMES.get(name, name), f"mean {number(seen['mean'])}, peak {number(seen['peak'])} {chart}"]
+        )
     return rows
 
 

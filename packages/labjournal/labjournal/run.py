@@ -10,10 +10,9 @@ import os
 import re
 import sys
 import time
-import warnings
 
 from . import metrics as logged
-from . import pages, progress, provenance, render, reports, say, store
+from . import pages, progress, provenance, render, reports, say, schema, store
 from .markdown import clean
 from .monitor import Monitor
 from .store import JournalError
@@ -115,6 +114,7 @@ class Run:
             raise JournalError(
                 f"the items' mean is {mean}, {metric} was logged as {final}; log the mean of the items first"
             )
+        self.check("items", {"metric": metric, "items": items})
         name = self._keep(json.dumps({"items": items, "values": values}), ".items.json")
         self._event("items", metric=metric, items=items, file=name)
         self._files.save()
@@ -334,18 +334,18 @@ class Run:
         from . import agreement
 
         name, profile = self.record["notebook"], self.record["profile"]
-        reference, spread = _readable(store.reference, name, profile), _readable(store.spread, name, profile)
+        reference, spread = store.readable(store.reference, name, profile), store.readable(store.spread, name, profile)
         if reference is not None:
-            if (found := _readable(agreement.agree, self.record, reference, spread)) is not None:
+            if (found := store.readable(agreement.agree, self.record, reference, spread)) is not None:
                 self.record["agreement"] = found
             guessed = {name: p["predicted"] for name, p in reference["predictions"].items()}
             mine = {name: p["predicted"] for name, p in self.record["predictions"].items()}
             self.record["guesses"] = {n: v for n, v in guessed.items() if n in mine and mine[n] != v}
         if self.record["changed_from"]:
-            _readable(self._outcome)
+            store.readable(self._outcome)
         # What the runner is about to do; the line in the journal says so.
         self.record["reference"] = bool(os.environ.get(IN_PLACE)) and (
-            _readable(store.not_the_reference, self.record) == ""
+            store.readable(store.not_the_reference, self.record) == ""
         )
 
     def _outcome(self) -> None:
@@ -382,23 +382,23 @@ class Run:
         facts = store.plain(facts)
         with self._files.lock:
             new = logged.apply(self.record, {"event": event, **facts})
+            self.check(event, facts)
             self._behind += 1
             seconds = self._files.event(event, facts)
             self.progress.take({"seconds": seconds, "event": event, **facts})
             logged.put(self.record, new)
             self._behind -= 1
 
+    @staticmethod
+    def check(event: str, facts: dict) -> None:
+        """Raises JournalError: an event that nobody could read again."""
+        try:
+            schema.check_event({"seconds": 0, "event": event, **facts})
+        except ValueError as error:
+            raise JournalError(f"{event}: {clean(error)}; nothing was written") from error
+
     def _check_open(self) -> None:
         if self.record["status"] != "running":
             raise JournalError(
                 f"run {self.record['run_id']} is {self.record['status']}; run the set-up cell again to start a new one"
             )
-
-
-def _readable(call, *facts):
-    """What `call` reads; None, with a warning, where a file is damaged: no other run keeps this one from finishing."""
-    try:
-        return call(*facts)
-    except Exception as damage:
-        warnings.warn(str(damage), stacklevel=4)
-        return None

@@ -11,7 +11,7 @@ _SECONDS = {"type": "number", "minimum": 0, "maximum": 1e12}
 _MANY, _SOME = {"type": "integer", "minimum": 0, "maximum": 1e15}, {"type": "integer", "minimum": 1, "maximum": 1e15}
 _DICT, _LIST = {"type": "object"}, {"type": "array"}
 _TEXTS = {"type": "array", "items": _TEXT}
-_VALUE: dict = {}  # whatever JSON has
+_TWO = {"type": "array", "minItems": 2, "maxItems": 2}
 
 
 def _maybe(shape: dict) -> dict:
@@ -27,6 +27,7 @@ def _named(shape: dict) -> dict:
 
 
 _LOGGED = {"type": ["number", "string", "boolean", "null"]} | _FINITE
+_SAID = {"type": ["number", "string"]} | _FINITE  # a number, or the text that stands for NaN and infinity
 METRIC = _object(
     {"start": _LOGGED, "best": _LOGGED, "best_step": _LOGGED, "final": _LOGGED, "unit": _TEXT, "better": _maybe(_TEXT),
      "kind": {"enum": ["result", "timing"]}, "count": _COUNT},
@@ -34,12 +35,15 @@ METRIC = _object(
 )  # fmt: skip
 PREDICTION = _object({"predicted": _NUMBER, "measured": _LOGGED, "unit": _TEXT, "kind": _TEXT})
 FIGURE = _object({"alt": _TEXT, "kind": {"enum": ["result", "timing"]}}, png=_TEXT, data=_TEXT, **{"from": _TEXT})
-AGREEMENT = _object(
-    {"reference": _TEXT, "verdict": _TEXT, "why": _TEXT, "agree": _COUNT, "of": _COUNT, "since": _DICT,
-     "rows": {"type": "array", "items": _object({"name": _TEXT, "what": _TEXT, "verdict": _TEXT}, why=_TEXT)}},
-)  # fmt: skip
 _NUMBER_OR_TEXT = {"type": ["number", "string", "null"]} | _FINITE  # NaN and infinity are text
-_PAIR = {"type": ["array", "null"], "minItems": 2, "items": _NUMBER}
+AGREEMENT = _object(
+    {"reference": _TEXT, "verdict": {"enum": ["identical", "agrees", "differs", "cannot compare", "times only"]},
+     "why": _TEXT, "agree": _COUNT, "of": _COUNT, "since": _named(_TWO),
+     "rows": {"type": "array", "items": _object(
+         {"name": _TEXT, "what": _TEXT, "verdict": _TEXT}, why=_TEXT, reference=_LOGGED, now=_LOGGED,
+         **dict.fromkeys(("difference", "mean", "tolerance"), _NUMBER_OR_TEXT))}},
+)  # fmt: skip
+_PAIR = {"type": ["array", "null"], "minItems": 2, "maxItems": 2, "items": _NUMBER}
 REPORTED = _object(
     {"name": _TEXT, "unit": _TEXT, "start": _NUMBER_OR_TEXT, "now": _NUMBER_OR_TEXT, "predicted": _NUMBER_OR_TEXT},
     best=_NUMBER_OR_TEXT, best_step=_maybe(_COUNT),  # the earliest runs have none
@@ -53,17 +57,19 @@ REPORT = _object(
      "loss": _object({"start": _NUMBER_OR_TEXT, "now": _NUMBER_OR_TEXT}), "of_steps": _COUNT, "unit": _TEXT,
      "rows": {"type": "array", "items": REPORTED}, "trend": _maybe(TREND),
      "remaining": _named(_COUNT), "seconds_left": _PAIR},
-    awaited=_named({"type": "array", "minItems": 2, "maxItems": 2}),
+    awaited=_named(_TWO),
 )  # fmt: skip
 TRAINING = _object(
     {"name": _TEXT, "total": _COUNT, "first": _COUNT, "unit": _TEXT, "status": _TEXT, "why": _TEXT, "step": _COUNT,
      "reports": {"type": "array", "items": REPORT}},
 )  # fmt: skip
-ARMS = _object({"rows": _TEXTS, "columns": _named(_TEXT)})
+_COLUMN = _TEXT | {"pattern": r"^[^{}]*(\{\}[^{}]*)?$"}  # a metric's name, with {} where the row's stands
+ARMS = _object({"rows": _TEXTS | {"minItems": 1}, "columns": _named(_COLUMN)})
 RESOURCES = _object(
     {}, processor=_maybe(_object({"name": _TEXT, "model": _TEXT, "instructions": _TEXTS})),
     probe=_maybe(_object({"device_name": _TEXT})), process=_maybe(_object({"pid": _SOME, "created": _NUMBER})),
-    monitor=_named(_object({"mean": _NUMBER, "peak": _NUMBER, "series": {"type": "array", "items": _NUMBER}})),
+    monitor=_named(_object({"mean": _NUMBER, "peak": _NUMBER,
+                            "series": {"type": "array", "items": _NUMBER, "minItems": 1}})),
     peak_memory_mb=_NUMBER,
 )  # fmt: skip
 OUTCOME = _object(
@@ -77,22 +83,24 @@ RECORD = _BOTH | _object(
     {"format": _COUNT, "run_id": _TEXT, "notebook": _TEXT, "title": _TEXT, "question": _TEXT, "profile": _TEXT,
      "status": {"enum": list(STATUSES)}, "started": _TEXT, "seconds": _maybe(_NUMBER), "seed": _maybe(_COUNT),
      "config": _DICT, "config_hash": _TEXT, "data_hash": _maybe(_TEXT), "code_hash": _TEXT, "commit": _maybe(_TEXT),
-     "dirty": _maybe(_FLAG), "changed_files": _LIST, "device": _TEXT, "numerics": _TEXT, "threads": _maybe(_COUNT),
+     "dirty": _maybe(_FLAG), "changed_files": _TEXTS, "device": _TEXT, "numerics": _TEXT, "threads": _maybe(_COUNT),
      "resources": RESOURCES, "versions": _DICT, "predictions": _named(PREDICTION), "metrics": _named(METRIC),
      "figures": _named(FIGURE), "notes": _TEXTS, "verdict": _TEXT, "decision": _TEXT,
      "changed_from": _maybe(_TEXT), "reason": _maybe(_TEXT), "resumed_from": _maybe(_TEXT), "error": _maybe(_DICT)},
     trainings={"type": "array", "items": TRAINING}, agreement=AGREEMENT, headline=_TEXTS, tables=_named(ARMS),
-    changed=_named({"type": "array", "minItems": 2, "maxItems": 2}), guesses=_DICT, outcome=OUTCOME,
+    changed=_named(_TWO), guesses=_named(_LOGGED), outcome=OUTCOME,
     helpers=_named(_TEXT), cells_hash=_TEXT,
 )  # fmt: skip
 EVENT = _object({"seconds": _SECONDS, "event": _TEXT}, training=_COUNT, metrics=_DICT)
 EVENTS = {  # what each kind has besides
-    "step": _object({"training": _COUNT, "step": _COUNT, "loss": _VALUE, "took": _NUMBER, "values": _DICT}),
-    "sample": _object({"values": _DICT}),
+    "log": _object({}, metrics=_named(_LOGGED), step=_LOGGED, unit=_maybe(_TEXT), better=_maybe(_TEXT),
+                   kind=_maybe(_TEXT)),
+    "step": _object({"training": _COUNT, "step": _COUNT, "loss": _SAID, "took": _NUMBER, "values": _named(_SAID)}),
+    "sample": _object({"values": _named(_NUMBER)}),
     "packed": _object({"series": _TEXT}),
     "train": _object({"name": _TEXT, "total": _SOME, "first": _MANY, "unit": _TEXT, "eval_every": _maybe(_SOME),
                       "save_every": _maybe(_SOME), "predicted": _named(_TEXT)}),
-    "evaluation": _object({"training": _COUNT, "step": _COUNT, "metrics": _DICT, "took": _NUMBER}),
+    "evaluation": _object({"training": _COUNT, "step": _COUNT, "metrics": _named(_SAID), "took": _NUMBER}),
     "checkpoint": _object({"training": _COUNT, "step": _COUNT, "path": _TEXT, "took": _maybe(_NUMBER)}),
     "report": _object({"training": _COUNT, "report": REPORT}),
     "train_end": _object({"training": _COUNT, "status": _TEXT, "step": _COUNT, "why": _TEXT}),
@@ -128,6 +136,8 @@ def check(shape: str, found: object) -> None:
     """Raises ValueError: what is not as one of SHAPES has it, and where in it."""
     _compiled(shape)(found)
     if shape == "record":
+        if found["format"] > 3 and any(not {"png", "data"} <= set(figure) for figure in found["figures"].values()):
+            raise ValueError("a figure has no picture or no data")
         for report in (report for training in found.get("trainings", ()) for report in training["reports"]):
             _check_report(report)
 
@@ -137,7 +147,12 @@ def _check_report(report: dict) -> None:
     if any(row.get("best") is not None and "best_step" not in row for row in report["rows"]):
         raise ValueError("a report has a best value without its step")
     trend = report["trend"]
-    if trend and trend["verdict"] != "too few points" and None in map(trend.get, ("slope", "low", "high", "steps")):
+    known = trend and [trend[name] for name in ("slope", "low", "high")]
+    if (
+        trend
+        and trend["verdict"] != "too few points"
+        and not (trend["steps"] and all(isinstance(value, (int, float)) for value in known))
+    ):
         raise ValueError("a trend has a verdict and no slope, interval or steps")
 
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
-import math
 import os
 import secrets
 import time
@@ -29,6 +28,7 @@ from pathlib import Path
 
 from . import changes, schema, series
 from .files import read_json, sha256, sha256_file, write_atomic, write_json
+from .markdown import clean
 from .project import committed, journal_dir, relative
 from .series import PACKED
 
@@ -90,13 +90,13 @@ def remedy(error: OSError) -> str:
 def plain(value):
     """`value` as JSON holds it: numpy and torch numbers become Python's, NaN and infinity become text."""
     kind = type(value)  # exact types first: this runs for every logged number
-    if kind is float:
-        return value if math.isfinite(value) else str(value)
+    if kind is float:  # what is not finite, and what the schema of records takes for it
+        return value if -1e300 < value < 1e300 else str(value)
     if kind is str:  # lone surrogates come from broken file names and data; no file takes them
         return value if value.isascii() else value.encode("utf-8", errors="backslashreplace").decode("utf-8")
     if value is None or kind is bool:
         return value
-    if kind is int:  # beyond what a float can hold, no comparison could say anything of it
+    if kind is int:  # the same
         return value if -HUGE < value < HUGE else str(value)
     if isinstance(value, dict):
         return {plain(str(key)): plain(item) for key, item in value.items()}
@@ -138,7 +138,7 @@ def checked(path: Path, shape: str) -> dict:
     try:
         schema.check(shape, found := read_json(path))
     except (ValueError, OSError) as error:
-        why = message(error).partition("; delete it")[0]  # that is for what can be made again
+        why = clean(message(error).partition("; delete it")[0])  # that is for what can be made again
         raise JournalError(f"{relative(path)} is damaged: {why}; restore it with git") from error
     return found
 
@@ -147,7 +147,8 @@ def folders(journal: Path | None = None, notebook: str = "") -> list[Path]:
     """The folders of the runs of a notebook (or of all), oldest first; nothing in them is looked at."""
     runs = (journal or journal_dir()) / "runs"
     names = os.listdir(runs) if runs.is_dir() else []
-    return [runs / name for name in sorted(names) if f"-{notebook}-" in name or not notebook]
+    names = sorted(name for name in names if name[:1].isdigit())  # ids begin with the time; a stray file does not
+    return [runs / name for name in names if f"-{notebook}-" in name or not notebook]
 
 
 def all_records(journal: Path | None = None, last: int = 0) -> list[dict]:
@@ -174,7 +175,9 @@ def find(name: str) -> dict:
     """
     for folder in (journal_dir(), committed()):  # this workspace's runs first, then the committed ones
         ids = {path.parent.name: path for path in folder.glob("runs/*/run.json")}
-        fitting = sorted(ids)[-1:] if name == "latest" else [i for i in sorted(ids) if name in i]
+        if name == "latest" and (records := all_records(folder, last=1) or all_records(folder)[-1:]):
+            return records[0]  # the latest that can be read
+        fitting = [i for i in sorted(ids) if name in i]
         if fitting:
             break
     if len(fitting) == 1:
@@ -242,6 +245,15 @@ def _kept(record: dict, name: str, own: str, journal: Path | None = None) -> Pat
     """By content; of a record up to format 3, in the run's own folder."""
     folder = journal / "runs" / record["run_id"] if journal else folder_of(record)
     return folder.parents[1] / "figures" / name if record["format"] > 3 else folder / own
+
+
+def readable(call, *facts):
+    """What `call` reads; None, with a warning, where a file is damaged: no other run's file keeps one from its work."""
+    try:
+        return call(*facts)
+    except Exception as damage:
+        warnings.warn(str(damage), stacklevel=3)
+        return None
 
 
 def reference(notebook: str, profile: str, journal: Path | None = None) -> dict | None:

@@ -40,6 +40,7 @@ class Watch:
             "save_every": save_every,
             "predicted": predicted or {},
         }
+        run.check("train", self._begin)
         self._marks = [mark for mark in MARKS if first < math.ceil(mark * steps / 100)]
         self._levels = levels or {}
         self._folder = tensorboard
