@@ -170,6 +170,18 @@ NOTEBOOKS = (
         figures=("15_gradients", "15_attention", "15_logit_lens"),
     ),
     Notebook(
+        "16_base_size",
+        "A classifier of base size",
+        "What does a larger encoder buy, and what can a single training of it tell?",
+        needs=("00_start_here",),
+        sources=("vader",),
+        bound="matmul",
+        came_out="{parameters_MPNet:,} parameters, and {gain_over_minilm:.1%} more of the test snippets right than the "
+        "small encoder has, in one training each.",
+        headline=("parameters_MPNet", "gain_over_minilm", "kl_of_a_panel"),
+        figures=("16_parameters", "16_runs", "16_seeds"),
+    ),
+    Notebook(
         "17_in_use",
         "Put it to use",
         "How far can a classifier be trusted away from its test snippets, and how is it put to use?",
