@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .quiet import transformers  # isort: skip (before datasets, which asks for widgets, too)
+
 import datasets
 import evaluate
 import numpy as np
@@ -12,7 +14,6 @@ import torch
 from . import classify, profile
 from .hardware import Hardware, autocast
 from .paths import artifacts, relative
-from .quiet import transformers
 
 datasets.disable_progress_bars()
 
