@@ -111,6 +111,7 @@ def learned(name: str, arm: Arm, settings, machine, data: Data, folder, seed: in
     answers = finetune.predict(model, tokenizer, data.test.texts, settings, machine)
     result = {
         **finetune.judge(answers, data.test.labels, data.test.soft),
+        "ece": calibration_error(answers, data.test.labels),
         "answers": answers.tolist(),
         "seconds": seconds,
         "peak": peak.allocated or peak.mb,
@@ -120,6 +121,13 @@ def learned(name: str, arm: Arm, settings, machine, data: Data, folder, seed: in
     return result
 
 
+def calibration_error(answers: np.ndarray, labels: np.ndarray, bins: int = 10) -> float:
+    """Expected calibration error of the chosen side's probability, as notebook 17 counts it."""
+    sure, right = np.maximum(answers, 1 - answers), (answers > 0.5) == (labels == 1)
+    place = np.minimum((2 * bins * (sure - 0.5)).astype(int), bins - 1)
+    return float(np.abs(np.bincount(place, right - sure, minlength=bins)).sum() / len(right))
+
+
 def soft_loss(outputs, labels: torch.Tensor, num_items_in_batch=None) -> torch.Tensor:
     """Cross-entropy against the raters' shares, the second column of `labels`, (batch, 2)."""
     share = labels[:, 1]
@@ -127,10 +135,11 @@ def soft_loss(outputs, labels: torch.Tensor, num_items_in_batch=None) -> torch.T
 
 
 def report(run, found: dict[str, list[dict]], data: Data) -> None:
-    metrics = ("accuracy", "cross_entropy", "kl_divergence")
+    metrics = ("accuracy", "cross_entropy", "kl_divergence", "ece")
     for name, results in found.items():
         for metric in metrics:
-            unit, better = ("nats", "lower") if metric.endswith(("entropy", "divergence")) else ("", "higher")
+            unit = "nats" if metric.endswith(("entropy", "divergence")) else ""
+            better = "higher" if metric == "accuracy" else "lower"
             values = [one[metric] for one in results]
             run.log(**{f"{metric}_{name}": statistics.mean(values)}, unit=unit, better=better)
             run.log(**{f"sd_{metric}_{name}": statistics.stdev(values)}, unit=unit)
@@ -139,7 +148,7 @@ def report(run, found: dict[str, list[dict]], data: Data) -> None:
         run.log(**{f"peak_{name}": peak}, unit="MB", better="lower", kind="timing")
         run.log(**{f"trained_{name}": results[0]["trained"]}, unit="parameters")
     columns = {"accuracy": "accuracy_{}", "sd": "sd_accuracy_{}", "cross-entropy": "cross_entropy_{}",
-               "KL to the raters": "kl_divergence_{}", "trained": "trained_{}", "seconds": "seconds_{}",
+               "KL to the raters": "kl_divergence_{}", "ECE": "ece_{}", "trained": "trained_{}", "seconds": "seconds_{}",
                "peak": "peak_{}"}  # fmt: skip
     run.table("The arms, five seeds each", list(found), columns)
     said = {}
@@ -155,7 +164,7 @@ def report(run, found: dict[str, list[dict]], data: Data) -> None:
         "{accuracy_LoRA:.1%}, the head alone {accuracy_head:.1%}. Trained on the raters' shares instead of sides, its "
         "answers lie {gain_soft_labels:+.3f} nats from where they lay to the raters (95 % interval "
         "{gain_soft_labels_low:+.3f} to {gain_soft_labels_high:+.3f}), with {accuracy_soft_labels:.1%} right.",
-        decision="Notebook 05 shows this record.",
+        decision="Notebook 16 shows this record.",
     )
 
 
