@@ -148,8 +148,8 @@ def report(run, found: dict[str, list[dict]], data: Data) -> None:
         run.log(**{f"peak_{name}": peak}, unit="MB", better="lower", kind="timing")
         run.log(**{f"trained_{name}": results[0]["trained"]}, unit="parameters")
     columns = {"accuracy": "accuracy_{}", "sd": "sd_accuracy_{}", "cross-entropy": "cross_entropy_{}",
-               "KL to the raters": "kl_divergence_{}", "ECE": "ece_{}", "trained": "trained_{}", "seconds": "seconds_{}",
-               "peak": "peak_{}"}  # fmt: skip
+               "KL to the raters": "kl_divergence_{}", "ECE": "ece_{}", "trained": "trained_{}",
+               "seconds": "seconds_{}", "peak": "peak_{}"}  # fmt: skip
     run.table("The arms, five seeds each", list(found), columns)
     said = {}
     for name in ("soft_labels", "last_two_layers", "LoRA", "head"):
