@@ -2,6 +2,7 @@
 
 The recipe is that of notebook 05 on a laptop, with MiniLM. Arms differ in one thing: what is trained (all of it, its
 last layers, LoRA, the head alone), what the labels are (a side, or the raters' shares), how many snippets there are.
+From few snippets it learns for more epochs, so that the number of steps is not what they lack.
 Each training is kept on disk, so a start that was killed goes on with the next one.
 """
 
@@ -24,6 +25,7 @@ from . import BENCHMARKS
 from .classifier import SEEDS, Data
 
 SIZES = (200, 400, 800, 1600, 3200)  # those of notebook 04 that are smaller than all
+STEPS = 200  # at least
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,10 @@ def main(arguments: list[str]) -> int:
     settings = dataclasses.replace(profile.Finetune(), encoder="minilm")
     machine, data, folder = hardware.load(), Data.load(), encoder.find("minilm")
     run = journal.start(
-        BENCHMARKS["learning"], config={**vars(settings), "seeds": list(SEEDS)}, seed=SEEDS[0], data_hash=data.test.hash
+        BENCHMARKS["learning"],
+        config={**vars(settings), "least_steps": STEPS, "seeds": list(SEEDS)},
+        seed=SEEDS[0],
+        data_hash=data.test.hash,
     )
     run.predict("gain_soft_labels", -0.02, unit="nats")
     run.predict("worth_LoRA", -0.01, unit="")
@@ -86,7 +91,7 @@ def main(arguments: list[str]) -> int:
 
 def learned(name: str, arm: Arm, settings, machine, data: Data, folder, seed: int) -> dict:
     """Scores, answers to the test snippets, seconds and trained parameters of one training."""
-    key = paths.sha256(json.dumps([vars(settings), arm.rate, arm.soft, arm.items, seed, machine.dtype]))[:8]
+    key = paths.sha256(json.dumps([vars(settings), arm.rate, arm.soft, arm.items, STEPS, seed, machine.dtype]))[:8]
     place = paths.artifacts("bench", "learning", f"{name}-{seed}-{key}.json")
     if place.is_file():
         return paths.read_json(place)
@@ -97,6 +102,9 @@ def learned(name: str, arm: Arm, settings, machine, data: Data, folder, seed: in
         data.fit
         if not arm.items
         else data.fit.take(np.random.default_rng(seed).permutation(len(data.fit))[: arm.items])
+    )
+    settings = dataclasses.replace(
+        settings, epochs=max(settings.epochs, -(-STEPS // -(-len(fit) // settings.batch_size)))
     )
     learn = finetune.dataset(fit, tokenizer, settings.max_length)
     trainer = finetune.trainer(
