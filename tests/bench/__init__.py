@@ -48,6 +48,8 @@ _ALL = (
            "what makes fine-tuning fast, lever by lever, at what score (half an hour)"),
     _entry("learning", "What an encoder has to learn", "All of it, a part or LoRA; hard or soft labels; how many?",
            "what of an encoder has to learn, from which labels and how many, five seeds an arm (forty minutes)"),
+    _entry("scaling", "How a GPT grows", "What do more text and more parameters do to a small GPT's loss?",
+           "how a small GPT's loss falls with text and with parameters, three seeds (half an hour)"),
     _entry("serving", "What an answer costs", "Fewer bits, another runtime: how many answers change?",
            "the classifier of 05 in six versions: score, flips, size, time (three minutes)"),
     _entry("spread", "Spread over seeds", "How far apart are runs that differ in the seed or the processor?",
