@@ -86,12 +86,12 @@ NOTEBOOKS = (
         "Would more data help, or a better model?",
         needs=("00_start_here",),
         makes=("baseline",),
-        sources=("vader",),
+        sources=("vader", "lexicon"),
         came_out="The baseline is right on {test_accuracy:.1%} of the test snippets. Twice the data promises "
-        "to get {more_data_accuracy:.1%} of all snippets right that are wrong now, another strength of regularisation "
-        "{regularisation_accuracy:.1%}.",
+        "to get {forecast_gain_accuracy:.1%} of all snippets right that are wrong now, another strength of "
+        "regularisation {regularisation_accuracy:.1%}.",
         headline=("test_accuracy", "test_cross_entropy"),
-        figures=("04_learning_curve", "04_levers"),
+        figures=("04_learning_curve", "04_levers", "04_ceiling"),
     ),
     Notebook(
         "05_finetune_classifier",
