@@ -108,6 +108,18 @@ NOTEBOOKS = (
         figures=("05_loss", "05_comparison", "05_gpt"),
     ),
     Notebook(
+        "06_choosing_a_model",
+        "Choosing a model",
+        "Which model would you take, what does it cost, and how would you defend the choice?",
+        needs=("00_start_here", "04_learning_curves", "05_finetune_classifier"),
+        sources=("vader", "minilm"),  # 05's weights are chance: they follow from these and its seed
+        bound="matmul",
+        came_out="Of all pairs of candidates {pairs_that_differ:.0f} differ; the best without an encoder is right on "
+        "{best_without_encoder:.1%}.",
+        headline=("best_without_encoder", "pairs_that_differ"),
+        figures=("06_pairs", "06_front", "06_cost"),
+    ),
+    Notebook(
         "09_pictures_and_sound",
         "Pictures and sound as tokens",
         "How much of a picture or a sound survives as a row of ids, and can the GPT draw with them?",

@@ -100,6 +100,14 @@ class Finetune:
 
 
 @dataclass(frozen=True)
+class Choose:
+    """06: what the candidates learn from and answer."""
+
+    texts: int = 0  # of each part; 0 means all
+    calls: int = 200  # with one text alone, to time them
+
+
+@dataclass(frozen=True)
 class Media:
     """09: what is learned from, and for how long."""
 
@@ -146,6 +154,7 @@ class Profile:
     gpt: Gpt = Gpt()
     curve: Curve = Curve()
     finetune: Finetune = Finetune()
+    choose: Choose = Choose()
     media: Media = Media()
     race: Race = Race()
 
@@ -177,6 +186,7 @@ PROFILES = {
         ),
         curve=Curve(sizes=(100, 200, 400, 800, 1600), repeats=4),
         finetune=Finetune(epochs=2, train_items=128, eval_items=64),
+        choose=Choose(texts=300, calls=5),
         media=Media(
             seeds=2,
             patches=3000,
