@@ -206,6 +206,18 @@ NOTEBOOKS = (
         headline=("accuracy_films", "accuracy_tweets", "accuracy_news", "passed_not"),
         figures=("17_domains", "17_behaviour", "17_declined"),
     ),
+    Notebook(
+        "18_a_price",
+        "A price",
+        "What does a bottle cost, told from its description, and how far off is the guess?",
+        needs=("00_start_here",),
+        sources=("wine", "minilm"),
+        bound="matmul",
+        came_out="The best guess of a bottle's price is {median_error:.0%} off in the median, and {within_20:.0%} of "
+        "the bottles are priced within a fifth.",
+        headline=("median_error", "within_20", "covered"),
+        figures=("18_prices", "18_first"),
+    ),
 )
 
 # Records that no notebook makes but the runner.

@@ -108,6 +108,15 @@ class Choose:
 
 
 @dataclass(frozen=True)
+class Price:
+    """18: the bottles, and how the encoder is fine-tuned on them."""
+
+    bottles: int = 0  # 0 means all
+    learning_rate: float = 1e-4
+    batch_size: int = 32
+
+
+@dataclass(frozen=True)
 class Media:
     """09: what is learned from, and for how long."""
 
@@ -157,6 +166,7 @@ class Profile:
     choose: Choose = Choose()
     media: Media = Media()
     race: Race = Race()
+    price: Price = Price()
 
     def as_dict(self) -> dict:
         return asdict(self)
@@ -199,6 +209,7 @@ PROFILES = {
             draw_steps=60,
             drawn=200,
         ),
+        price=Price(bottles=800),
         race=Race(books=("hamlet", "macbeth"), plain_steps=60, fast_steps=20),
     ),
     "laptop": Profile(name="laptop"),
