@@ -75,22 +75,22 @@ def checked(prices) -> np.ndarray:
     return np.asarray(prices, float)
 
 
-def without_year(name: str) -> str:
-    """What the bottles of one wine share.
+def wine(name: str) -> str:
+    """What the bottles of one wine share, whatever their year, their size and other notes in brackets.
 
-    >>> without_year("Château X Grand Cru 2017")
+    >>> wine("Château X Grand Cru (1.5 Liter Magnum) 2017")
     'château x grand cru'
     """
-    return re.sub(r"\s*\b(19|20)\d\d\b", "", name).strip().lower()
+    return " ".join(re.sub(r"\([^)]*\)|\b(19|20)\d\d\b", " ", name).lower().split())
 
 
 def split(names: list[str], seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions to learn from, for validation and for the test; no wine stands in two of them, whatever its year.
+    """Positions to learn from, for validation and for the test; no wine stands in two of them.
 
     Raises:
         ValueError: there are fewer than ten wines.
     """
-    wines = np.array([without_year(name) for name in names])
+    wines = np.array([wine(name) for name in names])
     different = np.random.default_rng(seed).permutation(np.unique(wines))
     if len(different) < 10:
         raise ValueError(f"{len(different)} different wines cannot be split into three parts; at least ten are needed")

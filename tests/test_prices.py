@@ -31,16 +31,17 @@ def test_the_other_shop_has_no_volume_and_no_alcohol():
 
 def test_no_wine_stands_in_two_parts_and_each_bottle_in_one(wines):
     parts = prices.split(wines.names, seed=1)
-    names = [{prices.without_year(wines.names[i]) for i in part} for part in parts]
+    names = [{prices.wine(wines.names[i]) for i in part} for part in parts]
     assert not names[0] & names[1] and not names[0] & names[2] and not names[1] & names[2]
     assert sorted(np.concatenate(parts).tolist()) == list(range(len(wines)))
     assert 0.15 < len(parts[2]) / len(wines) < 0.25
     assert not np.array_equal(parts[2], prices.split(wines.names, seed=2)[2])
 
 
-def test_names_lose_their_year_and_nothing_else():
-    assert prices.without_year("Abreu Madrona Ranch 2013") == prices.without_year("ABREU Madrona Ranch 2014")
-    assert prices.without_year("Vin 1899 No. 7 (1.5L)") == "vin 1899 no. 7 (1.5l)"
+def test_names_lose_their_year_and_their_size_and_nothing_else():
+    assert prices.wine("Abreu Madrona Ranch 2013") == prices.wine("ABREU Madrona Ranch 2014")
+    assert prices.wine("Altesino Brunello (375ML half-bottle) 2017") == prices.wine("Altesino Brunello 2016")
+    assert prices.wine("Vin 1899 No. 7") == "vin 1899 no. 7"
 
 
 @pytest.mark.parametrize(
