@@ -30,6 +30,7 @@ class Items:
     ratings: np.ndarray  # float64, mean rating in -4..4
     labels: np.ndarray  # int64: 1 when the mean rating is positive, else 0
     soft: np.ndarray  # float64 in 0..1: share of the raters who rated it positive, neutral ones counted half
+    votes: list[list[int]]  # each rater's, in -4..4
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -43,6 +44,7 @@ class Items:
             self.ratings[index],
             self.labels[index],
             self.soft[index],
+            [self.votes[i] for i in index],
         )
 
     @property
@@ -92,10 +94,11 @@ def load_reviews(collection: str = "movieReviewSnippets") -> tuple[Items, dict[s
         else:
             counts["kept"] += 1
             seen.add(normal_form(text))
-            rows.append((_number(number), text.strip(), float(mean), soft_label(json.loads(votes[number]))))
-    ids, kept, means, soft = zip(*rows, strict=True)
+            rated = json.loads(votes[number])
+            rows.append((_number(number), text.strip(), float(mean), soft_label(rated), rated))
+    ids, kept, means, soft, rated = map(list, zip(*rows, strict=True))
     means = np.array(means)
-    return Items(np.array(ids), list(kept), means, (means > 0).astype(np.int64), np.array(soft)), counts
+    return Items(np.array(ids), kept, means, (means > 0).astype(np.int64), np.array(soft), rated), counts
 
 
 def split_items(items: Items) -> tuple[Items, Items]:

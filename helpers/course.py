@@ -86,12 +86,12 @@ NOTEBOOKS = (
         "Would more data help, or a better model?",
         needs=("00_start_here",),
         makes=("baseline",),
-        sources=("vader",),
+        sources=("vader", "lexicon"),
         came_out="The baseline is right on {test_accuracy:.1%} of the test snippets. Twice the data promises "
-        "to get {more_data_accuracy:.1%} of all snippets right that are wrong now, another strength of regularisation "
-        "{regularisation_accuracy:.1%}.",
+        "to get {forecast_gain_accuracy:.1%} of all snippets right that are wrong now, another strength of "
+        "regularisation {regularisation_accuracy:.1%}.",
         headline=("test_accuracy", "test_cross_entropy"),
-        figures=("04_learning_curve", "04_levers"),
+        figures=("04_learning_curve", "04_levers", "04_ceiling"),
     ),
     Notebook(
         "05_finetune_classifier",
@@ -106,6 +106,18 @@ NOTEBOOKS = (
         "more than the baseline; the course's own GPT on {test_accuracy_gpt:.1%}.",
         headline=("test_accuracy", "gain_over_baseline", "test_accuracy_gpt"),
         figures=("05_loss", "05_comparison", "05_gpt"),
+    ),
+    Notebook(
+        "06_choosing_a_model",
+        "Choosing a model",
+        "Which model would you take, what does it cost, and how would you defend the choice?",
+        needs=("00_start_here", "04_learning_curves", "05_finetune_classifier"),
+        sources=("vader", "minilm"),  # 05's weights are chance: they follow from these and its seed
+        bound="matmul",
+        came_out="Of all pairs of candidates {pairs_that_differ:.0f} differ; the best without an encoder is right on "
+        "{best_without_encoder:.1%}.",
+        headline=("best_without_encoder", "pairs_that_differ"),
+        figures=("06_pairs", "06_front", "06_cost"),
     ),
     Notebook(
         "09_pictures_and_sound",
@@ -193,6 +205,18 @@ NOTEBOOKS = (
         "cases.",
         headline=("accuracy_films", "accuracy_tweets", "accuracy_news", "passed_not"),
         figures=("17_domains", "17_behaviour", "17_declined"),
+    ),
+    Notebook(
+        "18_a_price",
+        "A price",
+        "What does a bottle cost, told from its description, and how far off is the guess?",
+        needs=("00_start_here",),
+        sources=("wine", "minilm"),
+        bound="matmul",
+        came_out="The best guess of a bottle's price is {median_error:.0%} off in the median, and {within_20:.0%} of "
+        "the bottles are priced within a fifth.",
+        headline=("median_error", "within_20", "covered"),
+        figures=("18_prices", "18_first"),
     ),
 )
 

@@ -8,6 +8,7 @@ import contextlib
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -100,16 +101,21 @@ class Execution:
     async def _execute_async(self) -> None:
         from traitlets.config import Config
 
-        with _folder() as folder:
+        with _folder() as folder, open(folder / "stderr", "w+b") as complaints:
             config = Config()
             config.KernelManager.connection_file = str(folder / "kernel.json")
             if os.name == "posix":  # sockets in the file system: no open port, and no warning about one
                 config.KernelManager.transport = "ipc"
                 # In full: client and kernel stand in different folders.
                 config.KernelManager.ip = str(folder / "kernel")
-            await self._execute_cells(config)
+            try:
+                await self._execute_cells(config, complaints)
+            finally:
+                complaints.seek(0)
+                if not self._stopped:  # a kernel that is ended while it starts complains of its sockets
+                    sys.stderr.write(complaints.read().decode("utf-8", "replace"))
 
-    async def _execute_cells(self, config) -> None:
+    async def _execute_cells(self, config, complaints) -> None:
         from nbclient import NotebookClient
 
         self._loop = asyncio.get_running_loop()
@@ -125,7 +131,7 @@ class Execution:
             on_cell_error=self._on_error,
         )
         try:
-            await self._client.async_execute(env=self._environment)
+            await self._client.async_execute(env=self._environment, stderr=complaints)
         finally:
             # Its own clean-up at exit takes the kernel to be there; who interrupted has ended it already.
             atexit.unregister(self._client._cleanup_kernel)

@@ -100,6 +100,23 @@ class Finetune:
 
 
 @dataclass(frozen=True)
+class Choose:
+    """06: what the candidates learn from and answer."""
+
+    texts: int = 0  # of each part; 0 means all
+    calls: int = 200  # with one text alone, to time them
+
+
+@dataclass(frozen=True)
+class Price:
+    """18: the bottles, and how the encoder is fine-tuned on them."""
+
+    bottles: int = 0  # 0 means all
+    learning_rate: float = 1e-4
+    batch_size: int = 32
+
+
+@dataclass(frozen=True)
 class Media:
     """09: what is learned from, and for how long."""
 
@@ -146,8 +163,10 @@ class Profile:
     gpt: Gpt = Gpt()
     curve: Curve = Curve()
     finetune: Finetune = Finetune()
+    choose: Choose = Choose()
     media: Media = Media()
     race: Race = Race()
+    price: Price = Price()
 
     def as_dict(self) -> dict:
         return asdict(self)
@@ -177,6 +196,7 @@ PROFILES = {
         ),
         curve=Curve(sizes=(100, 200, 400, 800, 1600), repeats=4),
         finetune=Finetune(epochs=2, train_items=128, eval_items=64),
+        choose=Choose(texts=300, calls=5),
         media=Media(
             seeds=2,
             patches=3000,
@@ -189,6 +209,7 @@ PROFILES = {
             draw_steps=60,
             drawn=200,
         ),
+        price=Price(bottles=800),
         race=Race(books=("hamlet", "macbeth"), plain_steps=60, fast_steps=20),
     ),
     "laptop": Profile(name="laptop"),

@@ -46,7 +46,7 @@ def test_soft_labels_by_hand_and_from_the_raw_ratings(reviews):
         votes = json.loads(votes)
         assert int(number) == items.ids[index] and float(mean) == pytest.approx(np.mean(votes))
         assert items.soft[index] == pytest.approx((np.sum(np.sign(votes)) / len(votes) + 1) / 2)
-        assert items.labels[index] == (np.mean(votes) > 0)
+        assert items.labels[index] == (np.mean(votes) > 0) and items.votes[index] == votes
 
 
 @pytest.mark.parametrize(("collection", "read"), [("tweets", 4200), ("amazonReviewSnippets", 3708),
@@ -213,7 +213,8 @@ def settings():
 def toy_items():
     texts = [f"a {'very ' * (i % 3)}{'good' if i % 2 else 'bad'} film" for i in range(32)]
     labels = np.array([i % 2 for i in range(32)])
-    return classify.Items(np.arange(32), texts, labels * 2.0 - 1, labels, np.clip(labels, 0.1, 0.9))
+    votes = [[v] for v in labels * 2 - 1]
+    return classify.Items(np.arange(32), texts, labels * 2.0 - 1, labels, np.clip(labels, 0.1, 0.9), votes)
 
 
 def test_evaluate_metrics_give_what_the_plain_functions_give(finetune, random_answers):

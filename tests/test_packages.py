@@ -20,7 +20,7 @@ from helpers.paths import ROOT
 
 PACKAGES = ("labjournal", "mrclean")
 # Lines of each room. Whoever needs more changes a number here, in the same commit, and says in it why.
-LINES = {"helpers": 7779, "packages/labjournal": 5590, "packages/mrclean": 5357}
+LINES = {"helpers": 7954, "packages/labjournal": 5589, "packages/mrclean": 5357}
 
 
 def modules(folder):
@@ -43,7 +43,7 @@ def test_a_room_is_no_larger_than_was_decided(room):
 
 
 # Lines of helpers that a notebook's imports load; the packages are used as any library is.
-CLOSURE = {"04_learning_curves": 1870, "05_finetune_classifier": 4578}
+CLOSURE = {"04_learning_curves": 1918, "05_finetune_classifier": 4626}
 
 
 @pytest.mark.parametrize("notebook", CLOSURE)
@@ -117,7 +117,7 @@ def test_imports_between_helpers_run_downwards():
         "stats": 1, "trend": 1, "budget": 1, "plots": 1, "journal": 1, "readme": 1, "glossary": 1,
         "mrclean": 2, "bpe": 2, "shards": 2, "gpt": 2, "muon": 2, "recipe": 2, "training": 2, "checkpoint": 2,
         "own_text": 3, "media": 2,
-        "classify": 3, "encoder": 3, "finetune": 3, "judge": 3,
+        "classify": 3, "prices": 3, "encoder": 3, "finetune": 3, "judge": 3,
         "execution": 4, "reproduce": 4, "run": 4, "lab": 4,
     }  # fmt: skip
     for room, below in rooms().items():

@@ -281,18 +281,17 @@ def outcome(record: dict) -> str:
     found = record["outcome"]
     if found["why_not"]:
         return f"**Outcome.** Not comparable with {record['changed_from']}: {escape(found['why_not'])}\n"
+    judged = [row for row in found["rows"] if row["arm"]]
     said = []
-    for row in found["rows"]:
-        if row["arm"]:
-            between = ""
-            if row["interval"]:
-                low, high = row["interval"]
-                between = f", 95 % interval {low:+.3g} to {high:+.3g}; {row['test']}"
+    for row in judged:
+        if row["verdict"] != "identical":
+            ends = " to ".join(f"{end:+.3g}" for end in row["interval"] or ())
+            between = f", 95 % interval {ends}; {row['test']}" if ends else ""
             why = f"; {row['why']}" if row["why"] else ""
-            difference = "" if row["difference"] is None else f"{row['difference']:+.3g}"
-            said.append(
-                f"{escape(row['metric'])} {row['verdict']} ({escape((difference + between + why).lstrip('; '))})"
-            )
+            told = ("" if row["difference"] is None else f"{row['difference']:+.3g}") + between + why
+            said.append(f"{escape(row['metric'])} {row['verdict']} ({escape(told.lstrip('; '))})")
+    if same := len(judged) - len(said):
+        said.append(f"{same} {'other ' if said else ''}{'metrics are' if same > 1 else 'metric is'} identical")
     return f"**Outcome.** {'. '.join(said) or 'No metric that both runs have is judged'}.\n"
 
 
