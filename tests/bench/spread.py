@@ -87,7 +87,8 @@ def measure(notebook: course.Notebook, more_seeds: list[int] | None) -> None:
         "metrics": {
             name: [record["metrics"][name]["final"] for record in records]
             for name, metric in first["metrics"].items()
-            if metric["kind"] == "result"
+            # What not every seed logs has no spread either: a number that is only told where it can be told.
+            if metric["kind"] == "result" and all(name in record["metrics"] for record in records)
         },
         "figures": {
             name: array_spread([agreement.flatten(plotted[name]) for plotted in figures])
