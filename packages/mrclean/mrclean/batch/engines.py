@@ -71,8 +71,9 @@ class Local:
 
     def _died(self) -> Stopped:
         """What the dead worker had in hand: each notes that down before it begins."""
-        for process in self._processes:
-            process.join(timeout=5)
+        ends = time.monotonic() + 5
+        while time.monotonic() < ends and any(p.exitcode is None for p in self._processes):
+            time.sleep(0.01)  # the pool's own thread may be taking an exit code at this very moment
         codes = {p.pid: p.exitcode for p in self._processes if p.exitcode not in (0, None)}
         # The pool ends the others with SIGTERM, so that signal tells the one that died only if there is no other.
         codes = {pid: code for pid, code in codes.items() if code != -signal.SIGTERM} or codes
