@@ -297,6 +297,23 @@ def test_what_cannot_be_judged_is_counted_by_its_reason_and_never_listed(workspa
 # -- what was changed ------------------------------------------------------------------------------------------------
 
 
+def test_an_outcome_counts_what_is_identical_and_names_the_rest():
+    def row(metric, verdict, difference=None):
+        return {"arm": 1, "metric": metric, "verdict": verdict, "difference": difference, "interval": None, "why": ""}
+
+    def told(*rows):
+        return render.outcome({"changed_from": "x", "outcome": {"why_not": "", "rows": rows}})
+
+    same = [row(f"m{i}", "identical", 0.0) for i in range(30)]
+    moved = {**row("val_loss", "better", -0.5), "interval": (-0.7, -0.3), "test": "t"}
+    assert told(*same) == "**Outcome.** 30 metrics are identical.\n"
+    text = told(moved, *same[:1], {**same[1], "arm": 0})
+    assert (
+        text == "**Outcome.** val\\_loss better (-0.5, 95 % interval -0.7 to -0.3; t). 1 other metric is identical.\n"
+    )
+    assert told() == "**Outcome.** No metric that both runs have is judged.\n"
+
+
 def test_what_was_changed_is_computed_and_only_the_reason_is_given(workspace):
     former = run()
     record = run(3.0, config={"learning_rate": 3e-3, "dropout": 0.1}, seed=2, changed_from="latest", reason="too slow")

@@ -13,7 +13,7 @@ def wines():
     return prices.load("wine.com")
 
 
-def test_the_bottles_are_read_as_the_research_of_the_list_found_them(wines):
+def test_all_bottles_of_the_list_are_read_once_with_their_prices(wines):
     assert len(wines) == 15_250  # 15,254 rows, of which 4 stand there twice
     assert np.median(wines.prices) == pytest.approx(34.99, abs=0.01)
     assert wines.prices.min() == pytest.approx(4.97, abs=0.01) and wines.prices.max() == pytest.approx(11_900, rel=1e-3)
