@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from helpers import budget, classify, encoder, finetune, hardware, journal, paths, profile, stats
+from helpers import budget, classify, encoder, finetune, hardware, journal, paths, plots, profile, stats
 
 from . import BENCHMARKS
 from .classifier import SEEDS, Data
@@ -159,11 +159,11 @@ def report(run, found: dict[str, list[dict]], data: Data) -> None:
                "KL to the raters": "kl_divergence_{}", "ECE": "ece_{}", "trained": "trained_{}",
                "seconds": "seconds_{}", "peak": "peak_{}"}  # fmt: skip
     run.table("The arms, five seeds each", list(found), columns)
-    said = {}
     for name in ("soft_labels", "last_two_layers", "LoRA", "head"):
         pairs = [one["accuracy"] - other["accuracy"] for one, other in zip(found[name], found["all"], strict=True)]
         run.log(**{f"worth_{name}": statistics.mean(pairs)}, unit="", better="higher")
-        said[name] = statistics.mean(pairs)
+    draw(run, {f"{metric}_{name}": [one[metric] for one in results]
+               for name, results in found.items() for metric in metrics})  # fmt: skip
     gain, low, high = kl_gain(found["soft_labels"], found["all"], data)
     run.log(gain_soft_labels=gain, gain_soft_labels_low=low, gain_soft_labels_high=high, unit="nats", better="lower")
     run.finish(
@@ -174,6 +174,17 @@ def report(run, found: dict[str, list[dict]], data: Data) -> None:
         "{gain_soft_labels_low:+.3f} to {gain_soft_labels_high:+.3f}), with {accuracy_soft_labels:.1%} right.",
         decision="Notebook 16 shows this record.",
     )
+
+
+def draw(run, data: dict[str, list[float]]) -> None:
+    """A dot for each training; `data` keeps every score of every seed, so that arms can be compared seed by seed."""
+    fig, ax = plots.figure(height=3.4)
+    for row, name in enumerate(ARMS):
+        ax.plot(data[f"accuracy_{name}"], [row] * len(SEEDS), "o", alpha=0.6, color=plots.COLORS["blue"])
+    ax.invert_yaxis()
+    ax.set(yticks=range(len(ARMS)), yticklabels=list(ARMS), xlabel="test accuracy, a dot for each seed")
+    told = "; ".join(f"{name} {{accuracy_{name}:.4f}}" for name in ARMS)
+    run.figure("16_arms", fig, data=data, alt=f"Test accuracy of MiniLM, five seeds each: {told}.")
 
 
 def kl_gain(mine: list[dict], theirs: list[dict], data: Data) -> tuple[float, float, float]:
