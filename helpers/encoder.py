@@ -6,12 +6,13 @@ import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from labjournal.markdown import spelled_out
 
 from . import profile, sources
-from .hardware import Hardware, seed_everything
+from .hardware import Hardware, autocast, seed_everything
 from .paths import sha256_file
 from .quiet import transformers
 
@@ -147,6 +148,29 @@ def _check_types(weights: Path, dtype) -> None:
             found = NUMBERS.get(kind := file.get_slice(name).get_dtype(), kind)
             if not name.endswith("position_ids") and (kind not in NUMBERS or found != (said or found)):
                 raise ValueError(f"{name} is stored as {found}, and config.json says {said or 'nothing of that'}")
+
+
+def mean_pooled(output, mask: torch.Tensor) -> torch.Tensor:
+    """(batch, width) in float32: the mean of a body's last vectors over the tokens that are no padding."""
+    mask = mask[..., None]
+    return (output.last_hidden_state.float() * mask).sum(1) / mask.sum(1)
+
+
+@torch.no_grad()
+def vectors(body, tokenizer, texts, hardware: Hardware, read=mean_pooled, max_length: int = 128) -> np.ndarray:
+    """`read` of an encoder's body for each text, (texts, …), in their order; a batch holds texts of like length.
+
+    Args:
+        read: of the body's output and the attention mask (batch, tokens) what is wanted, (batch, …).
+    """
+    order, rows = np.argsort([len(text) for text in texts]), {}
+    for part in np.array_split(order, -(-len(texts) // 32)):
+        batch = tokenizer([texts[i] for i in part], truncation=True, max_length=max_length, padding=True,
+                          return_tensors="pt").to(hardware.device)  # fmt: skip
+        with autocast(hardware):
+            output = body(**batch)
+        rows |= dict(zip(part.tolist(), read(output, batch["attention_mask"]).float().cpu().numpy(), strict=True))
+    return np.stack([rows[i] for i in range(len(texts))])
 
 
 def weights_hash(folder: Path) -> str:
