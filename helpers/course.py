@@ -186,12 +186,12 @@ NOTEBOOKS = (
         "A classifier of base size",
         "What does a larger encoder buy, and what can a single training of it tell?",
         needs=("00_start_here",),
-        sources=("vader",),
+        sources=("vader", "minilm"),
         bound="matmul",
         came_out="{parameters_MPNet:,} parameters, and {gain_over_minilm:.1%} more of the test snippets right than the "
         "small encoder has, in one training each.",
-        headline=("parameters_MPNet", "gain_over_minilm", "kl_of_a_panel"),
-        figures=("16_parameters", "16_runs", "16_seeds"),
+        headline=("parameters_MPNet", "gain_over_minilm", "snippets_for_the_baseline"),
+        figures=("16_runs", "16_parts", "16_labels"),
     ),
     Notebook(
         "17_in_use",

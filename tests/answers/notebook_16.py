@@ -35,4 +35,14 @@ WRONG = {
             "is off both ways",
         ),
     ],
+    "16.4": [
+        (  # alpha alone, as if the rank did not matter
+            "    return x @ W.T + alpha * (x @ A.T) @ B.T",
+            "is off both ways",
+        ),
+        (  # the width in the place of the rank
+            "    return x @ W.T + alpha / len(B) * (x @ A.T) @ B.T",
+            "is off both ways",
+        ),
+    ],
 }
