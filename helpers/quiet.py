@@ -10,6 +10,9 @@ with warnings.catch_warnings():  # it asks for widgets to draw progress bars wit
 
 import transformers
 
+# peft asks a model for a property whose name transformers changes; both work, and no learner can do anything about it.
+warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+
 # At "error": transformers reports a classifier's fresh head as a warning, and notebook 05 tells the learner instead.
 transformers.utils.logging.disable_progress_bar()
 transformers.utils.logging.set_verbosity_error()

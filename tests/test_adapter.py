@@ -3,6 +3,7 @@
 import json
 
 import peft
+import pytest
 import safetensors.torch
 import torch
 
@@ -21,6 +22,7 @@ def small(seed: int):
     return transformers.MPNetForSequenceClassification(config).eval()
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 def test_an_adapter_in_half_precision_answers_as_the_trained_model(tmp_path):
     trained = classifier.with_lora(small(0), rank=4)
     for name, p in trained.named_parameters():

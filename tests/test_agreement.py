@@ -312,6 +312,8 @@ def test_an_outcome_counts_what_is_identical_and_names_the_rest():
         text == "**Outcome.** val\\_loss better (-0.5, 95 % interval -0.7 to -0.3; t). 1 other metric is identical.\n"
     )
     assert told() == "**Outcome.** No metric that both runs have is judged.\n"
+    alone = [{**row(name, "cannot tell", d), "why": "one run each"} for name, d in (("f1", 0.1), ("loss", -0.2))]
+    assert told(moved, *alone).endswith("cannot tell (one run each): f1 +0.1, loss -0.2.\n")
 
 
 def test_what_was_changed_is_computed_and_only_the_reason_is_given(workspace):

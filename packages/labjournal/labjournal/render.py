@@ -281,16 +281,19 @@ def outcome(record: dict) -> str:
     found = record["outcome"]
     if found["why_not"]:
         return f"**Outcome.** Not comparable with {record['changed_from']}: {escape(found['why_not'])}\n"
-    judged = [row for row in found["rows"] if row["arm"]]
-    said = []
-    for row in judged:
-        if row["verdict"] != "identical":
-            ends = " to ".join(f"{end:+.3g}" for end in row["interval"] or ())
-            between = f", 95 % interval {ends}; {row['test']}" if ends else ""
+    said, alike = [], {}  # what has no interval is told once for each reason
+    for row in (row for row in found["rows"] if row["arm"]):
+        name = escape(row["metric"])
+        told = "" if row["difference"] is None else f"{row['difference']:+.3g}"
+        if ends := " to ".join(f"{end:+.3g}" for end in row["interval"] or ()):
             why = f"; {row['why']}" if row["why"] else ""
-            told = ("" if row["difference"] is None else f"{row['difference']:+.3g}") + between + why
-            said.append(f"{escape(row['metric'])} {row['verdict']} ({escape(told.lstrip('; '))})")
-    if same := len(judged) - len(said):
+            said.append(f"{name} {row['verdict']} ({escape(f'{told}, 95 % interval {ends}; ' + row['test'] + why)})")
+        else:
+            alike.setdefault((row["verdict"], row["why"]), []).append(f"{name} {told}".strip())
+    same = sum(len(alike.pop(key)) for key in list(alike) if key[0] == "identical")
+    said += [f"{verdict} ({escape(why)}): {', '.join(names)}" if why else f"{', '.join(names)} {verdict}"
+             for (verdict, why), names in alike.items()]  # fmt: skip
+    if same:
         said.append(f"{same} {'other ' if said else ''}{'metrics are' if same > 1 else 'metric is'} identical")
     return f"**Outcome.** {'. '.join(said) or 'No metric that both runs have is judged'}.\n"
 
