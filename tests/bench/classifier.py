@@ -76,6 +76,8 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     name, recipe, seeds = options.recipe, RECIPES[options.recipe], SEEDS[: options.seeds]
     which = os.environ.get("ENCODER") or "mpnet"
+    if recipe.rank and which != "mpnet":
+        parser.error(f"{name} is for mpnet: its adapter is handed on under that encoder's name, not {which}'s")
     settings = dataclasses.replace(
         profile.Finetune(), encoder=which, epochs=recipe.epochs, learning_rate=recipe.learning_rate, dropout=0.1
     )
@@ -86,7 +88,7 @@ def main(arguments: list[str]) -> int:
         BENCHMARKS["classifier"], config=config, seed=seeds[0], data_hash=data.test.hash, **_former(recipe, which)
     )
     run.note("Encoder {which}, weights {weights}.", which=which, weights=encoder.weights_hash(folder))
-    plan(run, folder, settings, machine, data, len(seeds))
+    plan(run, folder, settings, recipe, machine, data, len(seeds))
     found = {seed: trained(run, folder, settings, recipe, machine, data, seed, name) for seed in seeds}
     report(run, name, found, data)
     return 0
@@ -117,10 +119,12 @@ def _former(recipe: Recipe, which: str) -> dict[str, str]:
     )
 
 
-def plan(run, folder: Path, settings, machine, data: Data, seeds: int) -> None:
+def plan(run, folder: Path, settings, recipe: Recipe, machine, data: Data, seeds: int) -> None:
     """Predict from a few steps on a fresh model: the score is a guess, the time is counted."""
     tokenizer, model = encoder.load_classifier(folder, settings.dropout, machine, run.record["seed"])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0)
+    if recipe.rank:
+        model = with_lora(model, recipe.rank)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.0)
     batches = iter(_batches(data.fit, tokenizer, settings, machine))
     model.train()
 

@@ -3,6 +3,7 @@
 The recipe is that of notebook 05 on a laptop, with MiniLM. Arms differ in one thing: what is trained (all of it, its
 last layers, LoRA, the head alone), what the labels are (a side, or the raters' shares), how many snippets there are.
 From few snippets it learns for more epochs, so that the number of steps is not what they lack.
+The last weights are judged, not the best by validation.
 Each training is kept on disk, so a start that was killed goes on with the next one.
 """
 
@@ -91,7 +92,8 @@ def main(arguments: list[str]) -> int:
 
 def learned(name: str, arm: Arm, settings, machine, data: Data, folder, seed: int) -> dict:
     """Scores, answers to the test snippets, seconds and trained parameters of one training."""
-    key = paths.sha256(json.dumps([vars(settings), arm.rate, arm.soft, arm.items, STEPS, seed, machine.dtype]))[:8]
+    key = paths.sha256(json.dumps([vars(settings), arm.rate, arm.soft, arm.items, STEPS, seed, machine.dtype,
+                                   data.fit.hash]))[:8]  # fmt: skip
     place = paths.artifacts("bench", "learning", f"{name}-{seed}-{key}.json")
     if place.is_file():
         return paths.read_json(place)
