@@ -1,9 +1,14 @@
 import os
+import signal
 
 import pytest
 
 # Tests and the kernels they start never reach a model hub.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# `nohup make test &` ignores these, and what a test starts would inherit that; a handler is not inherited.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, lambda number, frame: None)):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)

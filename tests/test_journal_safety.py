@@ -498,6 +498,17 @@ def test_a_damaged_file_of_the_journal_is_told_and_stops_nobody(workspace, name,
     assert command.main(["list"]) == 0 and command.main(["status", run.record["run_id"]]) == 0
 
 
+@pytest.mark.parametrize("text", ["[]", "{", "null"])
+def test_a_damaged_reference_stops_no_start_that_comes_with_a_reason(workspace, text, monkeypatch):
+    (workspace / "journal").mkdir(exist_ok=True)
+    (workspace / "journal" / "reference.json").write_text(text, "utf-8")
+    monkeypatch.setenv("COURSE_BECAUSE", "another rate")
+    with pytest.warns(Warning, match=r"reference\.json is damaged"):
+        run = journal.start("03_gpt", seed=2)
+        run.finish(verdict="done")
+    assert run.record["status"] == "finished" and run.record["changed_from"] is None
+
+
 def test_verify_names_all_that_is_damaged(workspace):
     journal.start("03_gpt", seed=1).finish(verdict="done")
     path = store.journal_dir() / "reference.json"

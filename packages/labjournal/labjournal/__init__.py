@@ -166,7 +166,7 @@ def chosen_seed(seed: int | None) -> int | None:
 def _change(notebook: str, profile: str, changed_from: str | None, reason: str | None) -> dict:
     """Which run this one is held against, and why there is another; BECAUSE of the runner speaks of the reference."""
     because = os.environ.get(BECAUSE)
-    if because and not changed_from and (reference := store.reference(notebook, profile)):
+    if because and not changed_from and (reference := store.readable(store.reference, notebook, profile)):
         return {"changed_from": reference["run_id"], "reason": because}
     if bool(changed_from) != bool(reason):
         raise JournalError('changed_from and reason go together, as in changed_from="latest", reason="it was slow"')
