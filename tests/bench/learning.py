@@ -23,7 +23,7 @@ import torch
 from helpers import budget, classify, encoder, finetune, hardware, journal, paths, plots, profile, stats
 
 from . import BENCHMARKS
-from .classifier import SEEDS, Data
+from .classifier import SEEDS, Data, with_lora
 
 SIZES = (200, 400, 800, 1600, 3200)  # those of notebook 04 that are smaller than all
 STEPS = 200  # at least
@@ -50,20 +50,11 @@ def last_two(model):
     return model
 
 
-def lora(model):
-    import peft
-
-    return peft.get_peft_model(
-        model,
-        peft.LoraConfig(task_type=peft.TaskType.SEQ_CLS, r=8, lora_alpha=16, target_modules=["query", "key", "value"]),
-    )
-
-
 ARMS = {
     "all": Arm(),
     "soft_labels": Arm(soft=True),
     "last_two_layers": Arm(prepare=last_two, rate=3e-4),
-    "LoRA": Arm(prepare=lora, rate=1e-3),
+    "LoRA": Arm(prepare=lambda model: with_lora(model, 8), rate=1e-3),
     "head": Arm(prepare=head, rate=3e-3),
     **{f"{n}_snippets": Arm(items=n) for n in SIZES},
 }
