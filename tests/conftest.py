@@ -52,3 +52,25 @@ def after_course(course_run, monkeypatch):
     monkeypatch.setenv("LAB_NOTEBOOKS", str(workspace / "planted"))
     monkeypatch.setenv("PROFILE", "smoke")
     return workspace
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory):
+    """A folder like one from the hub: a two-layer BERT with random weights and a small tokenizer."""
+    from helpers.quiet import transformers
+
+    folder = tmp_path_factory.mktemp("encoder")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film", "a", "very", "not", "the", "is"]
+    (folder / "vocab.txt").write_text("\n".join(words), "utf-8")
+    transformers.BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
+    config = transformers.BertConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.2,  # the usual 0.02 is for wide models; this one would hardly see its input
+    )
+    transformers.BertModel(config).save_pretrained(folder)
+    return folder

@@ -180,28 +180,6 @@ def cpu():
     return Hardware("cpu", "", "float32", 2, 2, 8.0, {"float32": 1.0}, 1.0, 1.0)
 
 
-@pytest.fixture(scope="module")
-def tiny_encoder(tmp_path_factory, finetune):
-    """A folder like one from the hub: a two-layer BERT with random weights and a small tokenizer."""
-    from transformers import BertConfig, BertModel, BertTokenizerFast
-
-    folder = tmp_path_factory.mktemp("encoder")
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "good", "bad", "film", "a", "very", "not", "the", "is"]
-    (folder / "vocab.txt").write_text("\n".join(words), "utf-8")
-    BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
-    config = BertConfig(
-        vocab_size=len(words),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=64,
-        initializer_range=0.2,  # the usual 0.02 is for wide models; this one would hardly see its input
-    )
-    BertModel(config).save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture
 def settings():
     from helpers.profile import Finetune

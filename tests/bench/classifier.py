@@ -17,6 +17,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import shutil
 import statistics
 import time
@@ -198,7 +199,7 @@ class Keeper(finetune.Recorder):
 def trained(run, folder: Path, settings, recipe: Recipe, machine, data: Data, seed: int, name: str) -> dict:
     """What a training leaves: curves, the answers of its best weights, seconds. Kept on disk, so it is made once."""
     key = paths.sha256(json.dumps([vars(settings), vars(recipe), seed, data.fit.hash, machine.dtype]))[:8]
-    place = paths.artifacts("bench", "classifier", f"{settings.encoder}-{name}-{seed}-{key}")
+    place = paths.artifacts("bench", "classifier", f"{short(settings.encoder)}-{name}-{seed}-{key}")
     if (place / "result.json").is_file():
         return paths.read_json(place / "result.json")
     place.mkdir(parents=True, exist_ok=True)
@@ -264,6 +265,11 @@ def halve(folder: Path) -> None:
     paths.write_json(folder / "adapter_config.json", {**config, "base_model_name_or_path": ENCODER_OF_ADAPTER})
 
 
+def short(encoder: str) -> str:
+    """A name for files, also of an encoder that is a folder or on a hub."""
+    return re.sub(r"\W+", "_", Path(encoder).name)
+
+
 def publish(run, folder: Path) -> None:
     """Put an adapter into models/, and what it weighs and its hash into the record."""
     place = paths.workspace() / "models" / f"films_{run.record['config']['encoder']}"
@@ -306,7 +312,7 @@ def report(run, name: str, found: dict[int, dict], data: Data) -> None:
     run.log(clipped=float(np.mean(norms > 1)), unit="share")
     run.log(gradient_norm=float(np.median(norms)), unit="")
     which = run.record["config"]["encoder"]
-    prefix = f"05_{name}" if which == "mpnet" else f"05_{which}_{name}"
+    prefix = f"05_{name}" if which == "mpnet" else f"05_{short(which)}_{name}"
     training_metrics(run, f"{prefix}_training_metrics", first)
     eval_metrics(run, f"{prefix}_eval_metrics", first)
     run.finish(
