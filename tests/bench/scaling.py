@@ -2,9 +2,10 @@
 
 The text is the shards of notebook 02, the recipe the classic one of notebook 03 with three seeds. First the shape of
 notebook 03 learns from growing parts of the text, each for as many steps, and its lowest validation loss counts: small
-parts are learned by heart. Then models of five widths share one budget of operations each (isoFLOP, Hoffmann et al.,
-arXiv:2203.15556, approach 2): the wider, the fewer steps. Each training is kept on disk, so a start that was killed
-goes on with the next one.
+parts are learned by heart. A part is drawn in pieces from all of the text: the shards hold books first, then an
+encyclopedia, then code, and their first half would be another kind of text than what is held out. Then models of five
+widths share one budget of operations each (isoFLOP, Hoffmann et al., arXiv:2203.15556, approach 2): the wider, the
+fewer steps. Each training is kept on disk, so a start that was killed goes on with the next one.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from helpers import bpe, budget, gpt, hardware, journal, paths, plots, profile, 
 from . import BENCHMARKS, arms
 
 SEEDS = arms.SEEDS[:3]
-PARTS = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)  # of the training shard
+PARTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1)  # of the training shard
+PIECE = 1024  # tokens
 STEPS, LOOKS = 1600, 16  # with growing text; evaluations on the way
 WIDTHS = (32, 64, 96, 160, 256)
 BUDGETS = (1e12, 4e12)  # floating-point operations
@@ -38,14 +40,15 @@ def main(arguments: list[str]) -> int:
     tokenizer = bpe.load_tokenizer(folder)
     train, val = (shards.read(folder, side, tokenizer)[0] for side in ("train", "val"))
     size = manifest["bytes"]["val"]
-    config = {**vars(settings), "steps": STEPS, "parts": PARTS, "widths": WIDTHS, "budgets": BUDGETS, "seeds": SEEDS}
+    config = {**vars(settings), "steps": STEPS, "parts": PARTS, "piece": PIECE, "widths": WIDTHS, "budgets": BUDGETS,
+              "seeds": SEEDS}  # fmt: skip
     for unused in ("max_iters", "eval_interval", "n_embd"):
         del config[unused]
     run = journal.start(BENCHMARKS["scaling"], config=config, seed=SEEDS[0], data_hash=manifest["data_hash"][:16])
     run.predict("bits_per_byte_all_text", 2.2, unit="bits/byte")
     run.predict("best_grows", 2.0, unit="times")  # the best size, with four times the operations: by their square root
     made = Made(settings, tokenizer.vocab_size, val, hardware.load(), len(val) - 1, size, manifest["data_hash"])
-    text(run, made, train)
+    text(run, dataclasses.replace(made, data=f"{made.data} in pieces"), mixed(train))
     compute(run, made, train)
     finish(run)
     return 0
@@ -82,6 +85,12 @@ class Made:
         paths.write_json(place, {"bits_per_byte": losses, "seconds": time.perf_counter() - began})
         print(f"{len(ids):,} tokens of text, width {width}, {steps} steps, seed {seed}: {min(losses):.3f}", flush=True)
         return losses
+
+
+def mixed(ids: np.ndarray) -> np.ndarray:
+    """The same text in pieces, in a random order that is always the same."""
+    pieces = np.split(ids, range(PIECE, len(ids), PIECE))
+    return np.concatenate([pieces[i] for i in np.random.default_rng(0).permutation(len(pieces))])
 
 
 def text(run, made: Made, train: np.ndarray) -> None:
