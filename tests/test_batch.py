@@ -426,6 +426,17 @@ def test_a_real_dump_as_the_notebook_reads_it(tmp_path):
     assert [page.text for page in pages] == [d.text for d in wanted[: len(pages)]]
 
 
+def test_the_report_counts_the_templates_that_are_not_known(tmp_path):
+    page = "{{strange thing|three lost words}} {{FRA}} " + "The river flows through the town to the sea. " * 9
+    text = f"<mediawiki><page><title>T</title><ns>0</ns><revision><text>{page}</text></revision></page></mediawiki>"
+    (tmp_path / "dump.xml").write_text(text)
+    assert command(tmp_path / "dump.xml", "--out", tmp_path / "out", "--kind", "wiki").returncode == 0
+    (source,) = report_of(tmp_path / "out")["sources"].values()
+    assert source["left_out"]["strange thing"] == 3
+    told = (tmp_path / "out" / "report.md").read_text().partition("## Templates that are not known")[2]
+    assert "| strange thing | 3 |" in told
+
+
 def test_a_dump_in_utf16_and_dumps_that_are_none(tmp_path):
     dump = sources.fetch("gensim") / "bgwiki-latest-pages-articles-shortened.xml.bz2"
     (tmp_path / "bg.xml.bz2").write_bytes(dump.read_bytes())
