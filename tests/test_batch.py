@@ -637,6 +637,18 @@ def test_a_reader_who_leaves_ends_the_command_quietly():
     assert done.stdout.count("\n") == 1 and done.stderr == ""
 
 
+@pytest.mark.parametrize("gone", ["2>&1 | true", "2>&- >&-", "2>/dev/full"])
+def test_without_anybody_who_reads_the_work_is_done_all_the_same(tmp_path, gone):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text(prose(1))
+    (tmp_path / "in" / "noise.txt").write_bytes(bytes(range(1, 256)) * 20)
+    start = " ".join(start_of([tmp_path / "in", "--out", tmp_path / "out", "--kind", "text", "--workers", 1]))
+    shell = f"({start}; echo $? > {tmp_path / 'status'}) {gone}"
+    subprocess.run(shell, shell=True, timeout=LIMIT, cwd=paths.ROOT)
+    assert (tmp_path / "status").read_text() == "1\n"  # something was quarantined
+    assert list(kept(tmp_path / "out").values()) == [prose(1)] and report_of(tmp_path / "out")["quarantined"] == 1
+
+
 @pytest.mark.parametrize("kind", ["book", "code"])
 def test_the_command_keeps_what_the_notebook_keeps(kind, tmp_path):
     documents = [d for d in mrclean.read_sources(profile.load("smoke").clean) if d.kind == kind]
