@@ -1198,6 +1198,16 @@ def test_other_forms_of_output_have_the_same_texts(tmp_path):
     assert sorted(texts) == sorted(wanted.values())
 
 
+def test_a_form_feed_in_code_divides_no_documents(tmp_path):
+    functions = "".join(f"def f{i}():\n    return {i}\n" for i in range(9))
+    module = "import os\n\f\n\nclass Page:\n    end = 'x\\f'\n\n\f\f\n" + functions
+    (tmp_path / "a.py").write_text(module)
+    done = command(tmp_path / "a.py", "--out", tmp_path / "out", "--kind", "code", "--format", "text")
+    assert done.returncode == 0
+    (path,) = (tmp_path / "out" / "documents").glob("*.txt")
+    assert path.read_text().split("\f\n") == [module.replace("\f", ""), ""]
+
+
 def test_a_limit_and_a_step_can_be_set_and_only_what_they_concern_is_done_again(tmp_path):
     _, out, arguments = set_up(tmp_path)
     assert command(*arguments).returncode == 0
