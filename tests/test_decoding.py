@@ -55,6 +55,14 @@ def test_control_characters_are_understood_before_a_text_is_refused(text, cleane
     assert steps.unicode_form(found.document).document.text == cleaned * 50
 
 
+def test_bells_and_what_only_fills_up_are_no_damage():
+    log = "".join(f"\x0712:00:{i} disk full\n" for i in range(10, 50))
+    for raw, cleaned in ((log, log.replace("\x07", "")), ("word " * 140 + "\0" * 100, "word " * 140)):
+        found = steps.decode(Document("a", "text", "t", "a", raw=raw.encode()))
+        assert steps.unicode_form(found.document).document.text == cleaned
+    assert decoding.decoded(bytes(range(1, 28)) * 40 + b"\0" * 100_000).text is None  # zeros make no text of it
+
+
 def test_utf8_with_a_few_broken_bytes_is_mended_and_counted():
     german = TEXTS["German"]["text"]
     cut = decoding.decoded(german.encode() + "ü".encode()[:1])

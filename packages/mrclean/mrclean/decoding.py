@@ -20,7 +20,7 @@ _SEVEN_BIT = ("iso-2022", "iso2022", "hz")
 _ROMANIAN = str.maketrans("\u015e\u015f\u0162\u0163", "\u0218\u0219\u021a\u021b")
 
 _TERMINAL = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]{0,500}(?:\x07|\x1b\\)|\x1b[()][0-9A-Za-z]|\x1b[=>78cDEHMNOZ]"
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]{0,500}(?:\x07|\x1b\\)|\x1b[()][0-9A-Za-z]|\x1b[=>78cDEHMNOZ]|\x07"
 )
 _SEPARATORS = re.compile(r"[\x0b\x0c\x1c-\x1f\x85]+")  # of pages, of the nodes of an info file, of records
 _NO_TEXT = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f]")
@@ -63,12 +63,8 @@ def decoded(raw: bytes) -> Decoded:
     language model must see the language that the detector has guessed by.
     """
     codec = next((codec for mark, codec in _BOMS if raw.startswith(mark)), "") or _wide(raw)
-    if (
-        not codec
-        and _SHIFTS.search(raw)
-        and raw.isascii()
-        and (guess := _guess(raw)).codec.lower().startswith(_SEVEN_BIT)
-    ):
+    shifted = not codec and _SHIFTS.search(raw) and raw.isascii()
+    if shifted and (guess := _guess(raw)).codec.lower().startswith(_SEVEN_BIT):
         return _judged(guess)
     try:
         return _judged(Decoded(raw.decode(codec or "utf-8"), codec or "utf-8"))
@@ -179,9 +175,10 @@ def garbled(text: str) -> str:
         return f"{lost:,} of {len(text):,} characters are lost (U+FFFD or half a character)"
     if _NO_TEXT.search(text) is None:
         return ""
-    left = _NO_TEXT.findall(without_controls(text, lost=False))
-    if len(left) > value("control_share") * length:
-        return f"{len(left):,} of {len(text):,} characters are control characters without a meaning: binary, or damaged"
+    text = without_controls(text, lost=False)
+    left = len(_NO_TEXT.findall(text))
+    if left > min(value("control_share") * max(len(text), 1000), len(text) / 2):
+        return f"{left:,} of {len(text):,} characters are control characters without a meaning: binary, or damaged"
     return ""
 
 
@@ -198,10 +195,12 @@ def _struck_over(text: str) -> str:
 
 
 def without_controls(text: str, lost: bool = True) -> str:
-    """Colours and other orders to a terminal go as a whole, what is struck over on a typewriter becomes one letter,
-    separators of pages, nodes and records end a line. With `lost`, all other control characters go, too."""
-    if "\x1b" in text:
+    """Colours, bells and other orders to a terminal go as a whole, and so does what only fills up at the end
+    (zeros); what is struck over on a typewriter becomes one letter, separators of pages, nodes and records end a line.
+    With `lost`, all other control characters go, too."""
+    if "\x1b" in text or "\x07" in text:
         text = _TERMINAL.sub("", text)
+    text = text.rstrip("\0\x1a")
     if "\x08" in text:
         text = _struck_over(text)
     text = _SEPARATORS.sub("\n", text)
