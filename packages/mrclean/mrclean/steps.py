@@ -86,16 +86,9 @@ def mojibake(document: Document) -> Keep | Drop:
         return Keep(document)
     import ftfy
 
-    config = ftfy.TextFixerConfig(
-        unescape_html=False,
-        uncurl_quotes=False,
-        fix_latin_ligatures=False,
-        fix_character_width=False,
-        fix_line_breaks=False,
-        remove_control_chars=False,
-        normalization=None,
-        explain=False,
-    )
+    left = ("unescape_html", "uncurl_quotes", "fix_latin_ligatures", "fix_character_width", "fix_line_breaks")
+    left = dict.fromkeys((*left, "remove_control_chars", "explain"), False)
+    config = ftfy.TextFixerConfig(**left, normalization=None)
     # Line by line: mojibake is a run of characters outside ASCII (or one before a blank), which most lines do not have.
     lines = document.text.split("\n")
     fixed = [ftfy.fix_text(line, config) if _SUSPECT.search(line) else line for line in lines]

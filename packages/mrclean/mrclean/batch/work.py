@@ -207,7 +207,7 @@ def write_shard(job: Job, shard: str, drops: dict[int, tuple[str, str]]) -> dict
                 rows.add(_document(document), account.size(document))
                 kept.setdefault(document.source, account.Sums()).add(document, changed)
                 if len(looked_at) < LOOKED_AT:
-                    looked_at.append((document.id, decoding.language(document.text), private.excerpt(document.text)))
+                    looked_at.append((document.id, decoding.language(document.text)[0], private.excerpt(document.text)))
             _write(result.dropped, dropped)
     empty = account.Sums()
     counters = {
