@@ -1212,8 +1212,12 @@ def test_a_limit_and_a_step_can_be_set_and_only_what_they_concern_is_done_again(
     _, out, arguments = set_up(tmp_path)
     assert command(*arguments).returncode == 0
     shards = report_of(out)["shards"]
-    assert command(*arguments, "--set", "text_near_duplicate=0.2", "--format", "jsonl").returncode == 0
+    assert command(*arguments, "--set", "text_near_duplicate=0.9", "--format", "jsonl").returncode == 0
     assert json.loads((out / "report.json").read_text())["shards_done_before"] == shards
+    # Of another kind, of a score that does not cut this one, not read by its steps, and the default itself.
+    same = ("book_min_chars=7", "words_min=7", "index_from=0.5", "contamination_words=9", "text_min_chars=25")
+    assert command(*arguments, *(word for pair in same for word in ("--set", pair))).returncode == 0
+    assert report_of(out)["shards_done_before"] == shards
     assert command(*arguments, "--set", "text_min_chars=100", "--skip", "private_data").returncode == 0
     assert report_of(out)["shards_done_before"] == 0
     assert dropped(out)["in/short.txt"][0] == "too_short" and "jo1@example.org" in kept(out)["in/rows.jsonl/2"]
@@ -1242,6 +1246,8 @@ def test_steps_to_skip_are_a_list(tmp_path):
         (("--set", "text_min_chars=few"), "a limit is a number"),
         (("--set", "text_min_chars=nan"), "at least 0"),
         (("--set", "shingle_words=0"), "at least 1"),
+        (("--set", "text_rows=0"), "at least 1"),
+        (("--set", "text_near_duplicate=0.5"), "text_rows=2 and text_bands=11"),
         (("--skip", "privacy"), "private_data"),
         (("--skip", "decode"), "private_data"),
         (("--rules", "nowhere.toml"), "nowhere.toml"),
@@ -1257,6 +1263,9 @@ def test_limits_are_back_where_they_were():
     from mrclean import rules
 
     before = rules.limits()
+    wide = {"text_near_duplicate": 0.5, "text_rows": 2, "text_bands": 11}
+    with rules.changed(wide), rules.changed({"text_near_duplicate": 2}):
+        assert dedup.found_probability(0.5, 11, 2) > 0.95 and rules.KINDS["text"].near_duplicate.value == 2
     with pytest.raises(RuntimeError), rules.changed({"text_min_chars": 7, "words_min": 3}):
         assert rules.KINDS["text"].min_chars.value == rules.value("text_min_chars") == 7
         assert rules.limits()["words_min"] == 3

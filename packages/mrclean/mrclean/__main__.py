@@ -122,18 +122,12 @@ def _set(options: argparse.Namespace) -> tuple[dict[str, float], tuple[str, ...]
         if not equal:
             raise ValueError(f"--set {pair}: give the limit and its number, as text_min_chars=200")
         found[name.strip()] = number.strip()
-    try:
-        return {name: float(number) for name, number in found.items()}, (*map(str, skip), *options.skip)
-    except (ValueError, TypeError):
-        wrong = next(name for name, number in found.items() if not _is_number(number))
-        raise ValueError(f"{wrong} = {found[wrong]!r}: a limit is a number") from None
-
-
-def _is_number(text: object) -> bool:
-    try:
-        return isinstance(float(text), float)
-    except (ValueError, TypeError):
-        return False
+    for name, number in found.items():
+        try:
+            found[name] = float(number)
+        except (ValueError, TypeError):
+            raise ValueError(f"{name} = {number!r}: a limit is a number") from None
+    return found, (*map(str, skip), *options.skip)
 
 
 def _positive(text: str) -> int:
