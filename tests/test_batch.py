@@ -4,6 +4,7 @@ import bz2
 import errno
 import gzip
 import json
+import math
 import os
 import random
 import resource
@@ -1179,6 +1180,18 @@ def test_each_document_keeps_its_columns_its_codec_and_what_was_replaced(tmp_pat
     assert rows["in/latin.txt"]["codec"] in ("iso-8859-1", "windows-1252") and rows["in/latin.txt"]["replaced"] == 0
     text = (out / "report.md").read_text("utf-8")
     assert rows["in/latin.txt"]["codec"] in text and "Kept, for example" in text
+
+
+def test_a_number_that_is_none_is_null_and_a_heading_has_something_below_it(tmp_path):
+    rows = [{"text": prose(i), "score": math.nan, "more": [math.inf, 1.5], "id": 10**30} for i in range(2)]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    pq.write_table(pa.table({"text": [prose(3)], "score": [math.nan]}), tmp_path / "b.parquet")
+    done = command(tmp_path / "a.jsonl", tmp_path / "b.parquet", "--out", tmp_path / "out", "--kind", "text")
+    assert done.returncode == 0 and "## Dropped" not in (tmp_path / "out" / "report.md").read_text()
+    found = [
+        row["row"] for path in (tmp_path / "out" / "documents").glob("*") for row in pq.read_table(path).to_pylist()
+    ]
+    assert sorted(found) == ['{"score": null, "more": [null, 1.5], "id": 1' + "0" * 30 + "}"] * 2 + ['{"score": null}']
 
 
 def test_other_forms_of_output_have_the_same_texts(tmp_path):

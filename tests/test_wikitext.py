@@ -29,7 +29,7 @@ SEEN = {
     "The ''Titanic'''s sinking": "The Titanic's sinking",
     "L''''armonium'''": "L'armonium",
     "'''''both''''' '''bold''' ''it''": "both bold it",
-    "__NOTOC__ a": "a",
+    "__NOTOC__ a __EXPECTED_UNCONNECTED_PAGE__ b__DISAMBIG__ __init__ __NAME__": "a b __init__ __NAME__",
     "* a\n** b\n* c": "- a\n- b\n- c",
     "<div>a</div><div>b</div>": "a\n\nb",
     "[[simple:Foo]] z": "z",

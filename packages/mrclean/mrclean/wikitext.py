@@ -116,9 +116,7 @@ def read(wikitext: str) -> tuple[str, Counter]:
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n", unknown
 
 
-_BEHAVIOUR = re.compile(
-    r"__(?:NOTOC|FORCETOC|TOC|NOEDITSECTION|NEWSECTIONLINK|NOGALLERY|HIDDENCAT|INDEX|NOINDEX|STATICREDIRECT)__"
-)
+_BEHAVIOUR = re.compile(r"__(?:(?:NO|FORCE)?TOC|(?:NO|NEW|EXPECT|HIDDEN|STATIC|DIS)[A-Z_]{2,30}|INDEX)__")
 _NOTHING = "\ue001"
 _APOSTROPHE = "\ue000"  # one that is no mark: it comes from a template, an entity, or from where mark-up is off
 _QUOTE_MARKS = re.compile("('{2,})")

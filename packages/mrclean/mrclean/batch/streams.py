@@ -249,7 +249,9 @@ def _row(id: str, kind: str, entry: Entry, column: str, row: dict) -> Document |
     size = len(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
     if size > largest():
         return _too_large(id, size)
-    others = json.dumps({name: of for name, of in row.items() if name != column}, ensure_ascii=False, default=str)
+    others = {name: of for name, of in row.items() if name != column}
+    others = json.loads(json.dumps(others, default=str), parse_int=_number, parse_constant=lambda nan: None)  # no JSON
+    others = json.dumps(others, ensure_ascii=False)
     facts = {"bytes_in": size, "row": others.encode("utf-8", "replace").decode("utf-8") if len(others) > 2 else ""}
     if isinstance(text, bytes):
         return Document(id, kind, entry.source, title, raw=text, **facts)
