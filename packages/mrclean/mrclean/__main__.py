@@ -72,12 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="a new folder, or an earlier one to go on with"
     )
-    parser.add_argument(
-        "--kind",
-        required=True,
-        choices=list(STEPS),
-        help="book, wiki, review: English; code: Python; text: any",
-    )
+    kinds = "book, wiki, review: English; code: Python; text: any"
+    parser.add_argument("--kind", required=True, choices=list(STEPS), help=kinds)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     parser.add_argument("--workers", type=_positive, default=cores, metavar="N", help=f"processes (default: {cores})")
     parser.add_argument("--engine", choices=list(batch.ENGINES), default="local", help="ray needs the extra [ray]")

@@ -92,15 +92,8 @@ RULE_SETS = {
             Limit("duplicate_paragraph_chars", high=0.20),
             Limit("duplicate_lines", high=0.30),
             Limit("duplicate_line_chars", high=0.20),
-            Limit("top_2_gram", high=0.20),
-            Limit("top_3_gram", high=0.18),
-            Limit("top_4_gram", high=0.16),
-            Limit("duplicate_5_grams", high=0.15),
-            Limit("duplicate_6_grams", high=0.14),
-            Limit("duplicate_7_grams", high=0.13),
-            Limit("duplicate_8_grams", high=0.12),
-            Limit("duplicate_9_grams", high=0.11),
-            Limit("duplicate_10_grams", high=0.10),
+            *(Limit(f"top_{n}_gram", high=(24 - 2 * n) / 100) for n in range(2, 5)),  # 0.20, 0.18, 0.16
+            *(Limit(f"duplicate_{n}_grams", high=(20 - n) / 100) for n in range(5, 11)),  # 0.15 to 0.10
         ),
         "Rae and others 2021, table A1: shares of lines and paragraphs, else of characters",
     ),
