@@ -20,7 +20,7 @@ from helpers.paths import ROOT
 
 PACKAGES = ("labjournal", "mrclean")
 # Lines of each room. Whoever needs more changes a number here, in the same commit, and says in it why.
-LINES = {"helpers": 7981, "packages/labjournal": 5592, "packages/mrclean": 5358}
+LINES = {"helpers": 7981, "packages/labjournal": 5592, "packages/mrclean": 5412}
 
 
 def modules(folder):

@@ -153,7 +153,8 @@ def _words_and_repetition(text: str) -> dict[str, float]:
     real = {word: n for word, n in counts.items() if not all(map(_is_punctuation, word))}
     n_real = sum(real.values())
     lines = text.splitlines()
-    seen = {word.lower() for word in counts} if text.isupper() else counts  # in capitals, "THE" is a stop word, too
+    loud = 2 * sum(n for word, n in real.items() if word.isupper()) > n_real  # in capitals, "THE" is a stop word, too
+    seen = {word.lower() for word in counts} if loud else counts
     scores = {
         "words": n_real,
         "mean_word_length": _share(sum(len(word) * n for word, n in real.items()), n_real),
