@@ -23,6 +23,8 @@ import psutil
 from filelock import FileLock
 from optuna.trial import TrialState
 
+from labjournal import say
+
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
@@ -154,4 +156,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    say.go_on()
     sys.exit(main(sys.argv[1:]))

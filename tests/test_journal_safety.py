@@ -126,6 +126,39 @@ def test_an_output_that_nobody_reads_keeps_no_run_from_finishing(workspace, outp
     assert [record["status"] for record in store.all_records()] == ["finished"]
 
 
+COMMANDS = {
+    "labjournal": 0, "labjournal list": 0, "labjournal verify --help": 0, "labjournal show nothing": 2,
+    "helpers.journal list": 0, "helpers.sources --help": 0, "helpers.sources nothing": 1, "helpers.lab --help": 0,
+    "helpers.lab --no-open": 0, "helpers.own_text --help": 0, "helpers.own_text export --help": 0,
+    "helpers.search --help": 0, "helpers.run --help": 0, "helpers.run --only 99": 2, "tests.bench": 0,
+    "tests.bench --help": 0, "tests.bench nothing": 2, "tests.bench watch --help": 0,
+    "mrclean --help": 0, "mrclean --limits": 0, "mrclean nothing --out new --kind text": 2,
+}  # fmt: skip
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of another kind")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_that_nobody_listens_to_ends_with_its_own_status(workspace, command):
+    read, closed = os.pipe()
+    os.close(read)
+    for unbuffered, err in (("", subprocess.PIPE), ("1", closed)):  # at the end, or at the first word
+        done = subprocess.run([sys.executable, "-m", *command.split()], cwd=ROOT, stdout=closed, stderr=err, text=True,
+                              env={**os.environ, "PYTHONUNBUFFERED": unbuffered}, timeout=60)  # fmt: skip
+        said = done.stderr or ""
+        assert done.returncode == COMMANDS[command] and "Traceback" not in said and "BrokenPipe" not in said, said
+    os.close(closed)
+
+
+def test_who_follows_ends_when_nobody_reads_on(workspace):
+    run = journal.start("03_gpt")
+    follower = subprocess.Popen([sys.executable, "-m", "labjournal", "events", "--follow"], cwd=ROOT,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    assert "starts" in follower.stdout.readline()
+    follower.stdout.close()
+    run.close("interrupted")  # whoever follows would wait for the next run
+    assert follower.wait(timeout=60) == 0 and not follower.stderr.read()
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_benchmark_that_is_ended_closes_its_run(workspace, number):

@@ -7,6 +7,7 @@ to stop before the end.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -158,6 +159,10 @@ class _Screen:
         self._shown = 0.0
 
     def say(self, text: str, last: bool) -> None:
+        with contextlib.suppress(BrokenPipeError):  # nobody reads on; the cleaning goes on
+            self._say(text, last)
+
+    def _say(self, text: str, last: bool) -> None:
         if last:
             print(("\r\x1b[K" if self._terminal else "") + text, file=sys.stderr)
         elif self._terminal or time.monotonic() - self._shown > 10:
@@ -184,8 +189,13 @@ if __name__ == "__main__":
             signal.signal(number, _interrupt)
     try:
         status = main()
-        sys.stdout.flush()
+    except SystemExit as ended:  # of --help and --limits
+        status = ended.code
     except BrokenPipeError:  # as in `--limits | head`: nobody reads on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(status)
