@@ -20,7 +20,7 @@ from helpers.paths import ROOT
 
 PACKAGES = ("labjournal", "mrclean")
 # Lines of each room. Whoever needs more changes a number here, in the same commit, and says in it why.
-LINES = {"helpers": 8149, "packages/labjournal": 5611, "packages/mrclean": 5368}
+LINES = {"helpers": 8161, "packages/labjournal": 5611, "packages/mrclean": 5368}
 
 
 def modules(folder):
@@ -43,7 +43,7 @@ def test_a_room_is_no_larger_than_was_decided(room):
 
 
 # Lines of helpers that a notebook's imports load; the packages are used as any library is.
-CLOSURE = {"04_learning_curves": 1924, "05_finetune_classifier": 4659}
+CLOSURE = {"04_learning_curves": 1924, "05_finetune_classifier": 4671}
 
 
 @pytest.mark.parametrize("notebook", CLOSURE)
