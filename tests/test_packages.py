@@ -20,7 +20,7 @@ from helpers.paths import ROOT
 
 PACKAGES = ("labjournal", "mrclean")
 # Lines of each room. Whoever needs more changes a number here, in the same commit, and says in it why.
-LINES = {"helpers": 8192, "packages/labjournal": 5620, "packages/mrclean": 5368}
+LINES = {"helpers": 8193, "packages/labjournal": 5620, "packages/mrclean": 5368}
 
 
 def modules(folder):
