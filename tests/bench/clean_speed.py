@@ -126,7 +126,7 @@ def main(arguments: list[str]) -> int:
         "{filters_ratio_smallest:.0f}), MinHash with shingling {minhash_ours:.1f} against {minhash_datatrove:.2f} "
         "({minhash_ratio:.0f} times). The whole pipeline reads {pipeline_book:.2f} MB/s of books, {pipeline_wiki:.2f} "
         "of wikitext and {pipeline_code:.2f} of code.",
-        decision="datatrove {version} decides as recorded; tests/test_peers.py holds this project against that.",
+        decision="datatrove {version} decides as recorded; tests/test_scores.py holds this project against that.",
         version=recorded["version"],
     )  # fmt: skip
     return 0
