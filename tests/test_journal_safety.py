@@ -500,10 +500,12 @@ SPREAD = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("because", ["", "the texts are others"])
 @pytest.mark.parametrize(
     ("name", "text"),
     [
         ("reference.json", "[]"),
+        ("reference.json", "null"),
         ("reference.json", "{"),
         ("spread/03_gpt-smoke.json", "{}"),
         ("spread/03_gpt-smoke.json", json.dumps(SPREAD | {"seeds": [1]})),
@@ -512,7 +514,7 @@ SPREAD = {
         ("pages.json", "[]"),
     ],
 )
-def test_a_damaged_file_of_the_journal_is_told_and_stops_nobody(workspace, name, text, monkeypatch):
+def test_a_damaged_file_of_the_journal_is_told_and_stops_nobody(workspace, name, text, because, monkeypatch):
     from labjournal import __main__ as command
 
     first = journal.start("03_gpt", seed=1)
@@ -522,11 +524,14 @@ def test_a_damaged_file_of_the_journal_is_told_and_stops_nobody(workspace, name,
     path.parent.mkdir(exist_ok=True)
     path.write_text(text, "utf-8")
     monkeypatch.setenv("COURSE_IN_PLACE", "1")
+    monkeypatch.setenv("COURSE_BECAUSE", because)
     with pytest.warns(Warning, match="damaged"):
         run = journal.start("03_gpt", seed=2)
         run.log(loss=1.0, unit="nats")
         run.finish(verdict="done")
-    assert run.record["status"] == "finished" and not run.record["reference"]
+    # Only a reference that can be read gives way to a run with a reason.
+    assert run.record["status"] == "finished"
+    assert bool(run.record["reference"]) == bool(because and name != "reference.json")
     assert any(name.split("/")[-1] in problem and "damaged" in problem for problem in verify.problems())
     assert command.main(["list"]) == 0 and command.main(["status", run.record["run_id"]]) == 0
 
