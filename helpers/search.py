@@ -25,6 +25,8 @@ with warnings.catch_warnings(action="ignore"):  # of widgets for progress bars, 
     import optuna
     from optuna.trial import TrialState
 
+from labjournal import say
+
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
@@ -149,4 +151,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    say.go_on()
     sys.exit(main(sys.argv[1:]))

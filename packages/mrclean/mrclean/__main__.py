@@ -165,7 +165,13 @@ if __name__ == "__main__":
             signal.signal(number, _interrupt)
     try:
         status = main()
-    except BrokenPipeError:  # from `--limits | head`, which is all that goes there
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit as ended:  # of --help and --limits
+        status = ended.code
+    except BrokenPipeError:  # as in `--limits | head`: nobody reads on
         status = 0
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(status)

@@ -2,7 +2,7 @@
 
 The formulas follow the papers named in rules.RULE_SETS; where a paper leaves the splitting into words open, words are
 split like spaCy's English tokenizer does (punctuation marks are words of their own), because datatrove, whose filters
-built FineWeb, does so. Its decisions are the oracle in tests/test_peers.py.
+built FineWeb, does so. Its decisions are the oracle in tests/test_scores.py.
 """
 
 from __future__ import annotations
