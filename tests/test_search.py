@@ -13,7 +13,7 @@ from optuna.trial import TrialState
 from helpers import paths, search
 
 OBJECTIVE = """
-import os, time
+import os, pathlib, time
 import optuna
 purpose = "a parabola"
 
@@ -24,6 +24,11 @@ def objective(trial):
     x = trial.suggest_float("x", -1, 1)
     if os.environ.get("HANG"):
         time.sleep(600)
+    if "TOGETHER" in os.environ:  # no worker may make all trials while another is still starting
+        here = pathlib.Path(os.environ["TOGETHER"])
+        (here / f"here-{os.getpid()}").touch()
+        while len(list(here.glob("here-*"))) < 3:
+            time.sleep(0.02)
     time.sleep(0.02)
     return x * x
 """
@@ -60,7 +65,7 @@ def test_four_workers_of_which_one_is_killed_make_just_as_many_trials_as_were_wa
     lost.communicate()
     with open(storage, "ab") as file:
         file.write(b'{"op_code":5,"worker_id":"half a li')  # what a kill in the middle of a write leaves
-    workers = [worker(folder, storage, rank) for rank in range(3)]
+    workers = [worker(folder, storage, rank, TOGETHER=str(folder)) for rank in range(3)]
     told = [one.communicate(timeout=120) for one in workers]
     assert [one.returncode for one in workers] == [0, 0, 0], told
     trials = search.open_study(str(storage), "study", "a parabola").trials
