@@ -139,6 +139,14 @@ def cross_entropy(probability: np.ndarray, target: np.ndarray) -> float:
     return float(np.mean(-p * np.log(q) - (1 - p) * np.log1p(-q)))
 
 
+def calibration_error(probability: np.ndarray, labels: np.ndarray, bins: int = 10) -> float:
+    """Expected calibration error: mean distance, bin by bin, of the chosen side's probability from its accuracy."""
+    q = np.asarray(probability, float)
+    sure, right = np.maximum(q, 1 - q), (q > 0.5) == (np.asarray(labels) > 0.5)
+    place = np.minimum((2 * bins * (sure - 0.5)).astype(int), bins - 1)
+    return float(np.abs(np.bincount(place, right - sure)).sum() / len(right))
+
+
 def entropy(target: np.ndarray) -> float:
     """Mean entropy of the targets in nats: the cross-entropy that a perfect prediction would still have."""
     p = np.asarray(target, float)

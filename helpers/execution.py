@@ -101,7 +101,7 @@ class Execution:
     async def _execute_async(self) -> None:
         from traitlets.config import Config
 
-        with _folder() as folder, open(folder / "stderr", "w+b") as complaints:
+        with own_folder() as folder, open(folder / "stderr", "w+b") as complaints:
             config = Config()
             config.KernelManager.connection_file = str(folder / "kernel.json")
             if os.name == "posix":  # sockets in the file system: no open port, and no warning about one
@@ -150,17 +150,18 @@ PREFIX = "course-"
 
 
 @contextlib.contextmanager
-def _folder() -> Iterator[Path]:
-    """A folder for a kernel's sockets, whose paths may be only some hundred bytes long; those of the killed go.
+def own_folder(below: Path | None = None) -> Iterator[Path]:
+    """A folder that goes at the end, and those of the killed with it: below `below`, or the system's temporary folder.
 
-    Who runs holds the lock in it, and the system lets go of a lock when its process ends, however it ends.
+    A kernel's sockets need the latter: their paths may be only some hundred bytes long. Who runs holds the lock in it,
+    and the system lets go of a lock when its process ends, however it ends.
     """
     import filelock
 
-    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+    for path in Path(below or tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):  # somebody else's, or a lock that is held
             if time.time() - path.stat().st_mtime > 60:  # a new one may not be locked yet
                 with filelock.FileLock(path / "lock", timeout=0):
                     shutil.rmtree(path, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=PREFIX) as name, filelock.FileLock(Path(name) / "lock"):
+    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=below) as name, filelock.FileLock(Path(name) / "lock"):
         yield Path(name)

@@ -135,6 +135,7 @@ def _took(notebook: str, name: str, profile: str) -> list[tuple[dict, float]]:
 labjournal.use(Course(paths.ROOT))
 
 if __name__ == "__main__":  # what texts of older runs name; the command is python -m labjournal
-    from labjournal.__main__ import main
+    from labjournal.__main__ import main, say
 
+    say.go_on()
     sys.exit(main())

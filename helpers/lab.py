@@ -22,6 +22,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from labjournal import say
 from labjournal.markdown import spelled_out
 
 from . import course, paths
@@ -165,4 +166,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    say.go_on()
     sys.exit(main())

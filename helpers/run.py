@@ -387,4 +387,5 @@ def end_as_with_ctrl_c() -> None:
 
 if __name__ == "__main__":
     end_as_with_ctrl_c()
+    say.go_on()
     sys.exit(main())

@@ -11,17 +11,21 @@ from __future__ import annotations
 import argparse
 import hashlib
 import math
-import os
 import runpy
 import socket
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
-import optuna
 import psutil
 from filelock import FileLock
-from optuna.trial import TrialState
+
+with warnings.catch_warnings(action="ignore"):  # of widgets for progress bars, which are not drawn
+    import optuna
+    from optuna.trial import TrialState
+
+from labjournal import say
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -30,7 +34,7 @@ class SearchError(Exception):
     """A study that cannot be used or does not get on; the message says what to do."""
 
 
-def open_study(place: str, name: str, purpose: str = "", direction: str = "minimize", **settings) -> optuna.Study:
+def open_study(place: str, name: str, purpose: str = "", **settings) -> optuna.Study:
     """Create a study, or go on with the one of this name; `settings` are Optuna's sampler and pruner.
 
     Args:
@@ -38,18 +42,15 @@ def open_study(place: str, name: str, purpose: str = "", direction: str = "minim
         purpose: what is searched, on which data: a study of this name that was made for something else is refused.
 
     Raises:
-        SearchError: the storage cannot be used, or its study has another purpose or direction.
+        SearchError: the storage cannot be used, or its study has another purpose, or looks for a maximum.
     """
     try:
-        study = optuna.create_study(
-            storage=_storage(place), study_name=name, direction=direction, load_if_exists=True, **settings
-        )
+        study = optuna.create_study(storage=_storage(place), study_name=name, load_if_exists=True, **settings)
     except Exception as error:  # no folder, no rights, no driver, no server, a file that is no study's
         raise SearchError(f"{place} cannot hold a study ({error}); name another file or URL") from error
-    found = (study.direction.name.lower(), study.user_attrs.get("purpose", purpose))
-    if found != (direction, purpose):
-        raise SearchError(f"{place} has a study {name!r} that is another one: {found}, not {(direction, purpose)}; "
-                          "choose a new name")  # fmt: skip
+    found, wanted = (study.direction.name, study.user_attrs.get("purpose", purpose)), ("MINIMIZE", purpose)
+    if found != wanted:
+        raise SearchError(f"{place} has another study {name!r}: {found}, not {wanted}; choose a new name")
     study.set_user_attr("purpose", purpose)
     return study
 
@@ -60,8 +61,7 @@ def _storage(place):
     Path(place).parent.mkdir(parents=True, exist_ok=True)
     lock = _lock(place)  # Optuna's own would outlive a killed worker by half a minute
     with lock, open(place, "a+b") as file:  # a worker that was killed while it wrote leaves half a line
-        file.seek(0)
-        file.truncate(file.read().rfind(b"\n") + 1)
+        file.truncate(Path(place).read_bytes().rfind(b"\n") + 1)
     return optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(place), lock_obj=lock))
 
 
@@ -95,7 +95,7 @@ def work(study: optuna.Study, place: str, objective, trials: int) -> None:
                 last = failed[-1].user_attrs.get("error", "its worker was killed")
                 raise SearchError(f"{len(failed)} trials failed; the last: {last}")
             trial = study.ask()
-            trial.set_user_attr("worker", _name(os.getpid()))
+            trial.set_user_attr("worker", _name())
         value, state, error = None, TrialState.FAIL, "stopped"
         try:
             value = float(objective(trial))
@@ -105,29 +105,26 @@ def work(study: optuna.Study, place: str, objective, trials: int) -> None:
         except Exception as raised:
             error = f"{type(raised).__name__}: {raised}"
         finally:  # Ctrl-C, too
-            if error:
-                trial.set_user_attr("error", error)
+            trial.set_user_attr("error", error)
             study.tell(trial.number, value if state is TrialState.COMPLETE else None, state)
         best = [t.value for t in study.get_trials(deepcopy=False) if t.state is TrialState.COMPLETE]
-        best = f", best so far {(min if study.direction.name == 'MINIMIZE' else max)(best):.4f}" if best else ""
+        best = f", best so far {min(best):.4f}" if best else ""
         print(f"trial {trial.number}: {error or state.name.lower()}{best}", flush=True)
 
 
-def bury(study: optuna.Study) -> list[int]:
-    """Numbers of the trials whose worker, a process of this machine, is gone; they count as failed from now on."""
-    gone = []
+def bury(study: optuna.Study) -> None:
+    """Trials whose worker, a process of this machine, is gone count as failed from now on."""
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        host, pid, _ = trial.user_attrs.get("worker", f"{socket.gethostname()} 0 0").rsplit(" ", 2)
-        if host == socket.gethostname() and trial.user_attrs.get("worker") != _name(int(pid)):
+        worker = trial.user_attrs.get("worker", f"{socket.gethostname()} 0 0")
+        host, pid, _ = worker.rsplit(" ", 2)
+        if host == socket.gethostname() and worker != _name(int(pid)):
             study.tell(trial.number, state=TrialState.FAIL)
-            gone.append(trial.number)
-    return gone
 
 
-def _name(pid: int) -> str:
+def _name(pid: int | None = None) -> str:
     """Machine, process and when it began: a process id alone may have been given to another since."""
     try:
-        return f"{socket.gethostname()} {pid} {psutil.Process(pid).create_time():.2f}"
+        return f"{socket.gethostname()} {(process := psutil.Process(pid)).pid} {process.create_time():.2f}"
     except psutil.NoSuchProcess:
         return ""
 
@@ -154,4 +151,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    say.go_on()
     sys.exit(main(sys.argv[1:]))

@@ -10,6 +10,7 @@ files are checked again in every process, against a digest in sources.toml. A se
 
 from __future__ import annotations
 
+import argparse
 import errno
 import hashlib
 import io
@@ -26,6 +27,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
+from labjournal import say
 from labjournal.markdown import spelled_out
 
 from .paths import hash_once, relative, sha256_file, sources_dir
@@ -319,7 +321,9 @@ def _disk_error(error: OSError, source: Source) -> SourceError:
 def main(arguments: list[str]) -> int:
     from .course import NOTEBOOKS
 
-    names = arguments or sorted({name for notebook in NOTEBOOKS for name in notebook.sources})
+    parser = argparse.ArgumentParser(prog="python -m helpers.sources", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="what to fetch; without one, all the notebooks read")
+    names = parser.parse_args(arguments).names or sorted({name for notebook in NOTEBOOKS for name in notebook.sources})
     try:
         facts = {name: relative(fetch(name)) for name in names}
     except SourceError as error:
@@ -330,4 +334,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    say.go_on()
     sys.exit(main(sys.argv[1:]))

@@ -227,6 +227,18 @@ def test_where_nothing_is_left_to_chance_only_rounding_may_differ(workspace):
     assert verdicts(run(4.001, seed=None), reference)[1]["val_loss"] == "differs"
 
 
+def test_whole_numbers_that_are_one_as_floats_are_two(workspace):
+    """A count does not round: one more is another count, however large it is."""
+    reference, again, more = (run(loss, seed=None) for loss in (2**53, 2**53, 2**53 + 1))
+    assert verdicts(again, reference)[1]["val_loss"] == "identical"
+    row = agreement.agree(more, reference, None)["rows"][0]
+    assert (row["verdict"], row["difference"], row["tolerance"]) == ("differs", 1, 0)
+    rounded = run(float(2**53), seed=None)
+    for one, verdict in ((reference, "identical"), (more, "cannot tell")):
+        assert only(comparison.compare_runs(rounded["run_id"], one["run_id"]))["verdict"] == verdict
+    assert only(comparison.compare_runs(reference["run_id"], more["run_id"]))["verdict"] == "cannot tell"
+
+
 def test_times_are_a_ratio_and_never_decide(workspace):
     reference = run(seconds=10.0)
     found = agreement.agree(run(seconds=70.0), reference, None)

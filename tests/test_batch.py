@@ -4,6 +4,7 @@ import bz2
 import errno
 import gzip
 import json
+import math
 import os
 import random
 import resource
@@ -426,6 +427,17 @@ def test_a_real_dump_as_the_notebook_reads_it(tmp_path):
     assert [page.text for page in pages] == [d.text for d in wanted[: len(pages)]]
 
 
+def test_the_report_counts_the_templates_that_are_not_known(tmp_path):
+    page = "{{strange thing|three lost words}} {{FRA}} " + "The river flows through the town to the sea. " * 9
+    text = f"<mediawiki><page><title>T</title><ns>0</ns><revision><text>{page}</text></revision></page></mediawiki>"
+    (tmp_path / "dump.xml").write_text(text)
+    assert command(tmp_path / "dump.xml", "--out", tmp_path / "out", "--kind", "wiki").returncode == 0
+    (source,) = report_of(tmp_path / "out")["sources"].values()
+    assert source["left_out"]["strange thing"] == 3
+    told = (tmp_path / "out" / "report.md").read_text().partition("## Templates that are not known")[2]
+    assert "| strange thing | 3 |" in told
+
+
 def test_a_dump_in_utf16_and_dumps_that_are_none(tmp_path):
     dump = sources.fetch("gensim") / "bgwiki-latest-pages-articles-shortened.xml.bz2"
     (tmp_path / "bg.xml.bz2").write_bytes(dump.read_bytes())
@@ -624,6 +636,18 @@ def test_a_reader_who_leaves_ends_the_command_quietly():
     shell = f"{sys.executable} -m mrclean --limits | head -1"
     done = subprocess.run(shell, shell=True, capture_output=True, text=True, timeout=LIMIT, cwd=paths.ROOT)
     assert done.stdout.count("\n") == 1 and done.stderr == ""
+
+
+@pytest.mark.parametrize("gone", ["2>&1 | true", "2>&- >&-", "2>/dev/full"])
+def test_without_anybody_who_reads_the_work_is_done_all_the_same(tmp_path, gone):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text(prose(1))
+    (tmp_path / "in" / "noise.txt").write_bytes(bytes(range(1, 256)) * 20)
+    start = " ".join(start_of([tmp_path / "in", "--out", tmp_path / "out", "--kind", "text", "--workers", 1]))
+    shell = f"({start}; echo $? > {tmp_path / 'status'}) {gone}"
+    subprocess.run(shell, shell=True, timeout=LIMIT, cwd=paths.ROOT)
+    assert (tmp_path / "status").read_text() == "1\n"  # something was quarantined
+    assert list(kept(tmp_path / "out").values()) == [prose(1)] and report_of(tmp_path / "out")["quarantined"] == 1
 
 
 @pytest.mark.parametrize("kind", ["book", "code"])
@@ -1158,6 +1182,18 @@ def test_each_document_keeps_its_columns_its_codec_and_what_was_replaced(tmp_pat
     assert rows["in/latin.txt"]["codec"] in text and "Kept, for example" in text
 
 
+def test_a_number_that_is_none_is_null_and_a_heading_has_something_below_it(tmp_path):
+    rows = [{"text": prose(i), "score": math.nan, "more": [math.inf, 1.5], "id": 10**30} for i in range(2)]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    pq.write_table(pa.table({"text": [prose(3)], "score": [math.nan]}), tmp_path / "b.parquet")
+    done = command(tmp_path / "a.jsonl", tmp_path / "b.parquet", "--out", tmp_path / "out", "--kind", "text")
+    assert done.returncode == 0 and "## Dropped" not in (tmp_path / "out" / "report.md").read_text()
+    found = [
+        row["row"] for path in (tmp_path / "out" / "documents").glob("*") for row in pq.read_table(path).to_pylist()
+    ]
+    assert sorted(found) == ['{"score": null, "more": [null, 1.5], "id": 1' + "0" * 30 + "}"] * 2 + ['{"score": null}']
+
+
 def test_other_forms_of_output_have_the_same_texts(tmp_path):
     _, out, arguments = set_up(tmp_path)
     assert command(*arguments).returncode == 0
@@ -1175,12 +1211,26 @@ def test_other_forms_of_output_have_the_same_texts(tmp_path):
     assert sorted(texts) == sorted(wanted.values())
 
 
+def test_a_form_feed_in_code_divides_no_documents(tmp_path):
+    functions = "".join(f"def f{i}():\n    return {i}\n" for i in range(9))
+    module = "import os\n\f\n\nclass Page:\n    end = 'x\\f'\n\n\f\f\n" + functions
+    (tmp_path / "a.py").write_text(module)
+    done = command(tmp_path / "a.py", "--out", tmp_path / "out", "--kind", "code", "--format", "text")
+    assert done.returncode == 0
+    (path,) = (tmp_path / "out" / "documents").glob("*.txt")
+    assert path.read_text().split("\f\n") == [module.replace("\f", ""), ""]
+
+
 def test_a_limit_and_a_step_can_be_set_and_only_what_they_concern_is_done_again(tmp_path):
     _, out, arguments = set_up(tmp_path)
     assert command(*arguments).returncode == 0
     shards = report_of(out)["shards"]
-    assert command(*arguments, "--set", "text_near_duplicate=0.2", "--format", "jsonl").returncode == 0
+    assert command(*arguments, "--set", "text_near_duplicate=0.9", "--format", "jsonl").returncode == 0
     assert json.loads((out / "report.json").read_text())["shards_done_before"] == shards
+    # Of another kind, of a score that does not cut this one, not read by its steps, and the default itself.
+    same = ("book_min_chars=7", "words_min=7", "index_from=0.5", "contamination_words=9", "text_min_chars=25")
+    assert command(*arguments, *(word for pair in same for word in ("--set", pair))).returncode == 0
+    assert report_of(out)["shards_done_before"] == shards
     assert command(*arguments, "--set", "text_min_chars=100", "--skip", "private_data").returncode == 0
     assert report_of(out)["shards_done_before"] == 0
     assert dropped(out)["in/short.txt"][0] == "too_short" and "jo1@example.org" in kept(out)["in/rows.jsonl/2"]
@@ -1209,6 +1259,8 @@ def test_steps_to_skip_are_a_list(tmp_path):
         (("--set", "text_min_chars=few"), "a limit is a number"),
         (("--set", "text_min_chars=nan"), "at least 0"),
         (("--set", "shingle_words=0"), "at least 1"),
+        (("--set", "text_rows=0"), "at least 1"),
+        (("--set", "text_near_duplicate=0.5"), "text_rows=2 and text_bands=11"),
         (("--skip", "privacy"), "private_data"),
         (("--skip", "decode"), "private_data"),
         (("--rules", "nowhere.toml"), "nowhere.toml"),
@@ -1224,6 +1276,9 @@ def test_limits_are_back_where_they_were():
     from mrclean import rules
 
     before = rules.limits()
+    wide = {"text_near_duplicate": 0.5, "text_rows": 2, "text_bands": 11}
+    with rules.changed(wide), rules.changed({"text_near_duplicate": 2}):
+        assert dedup.found_probability(0.5, 11, 2) > 0.95 and rules.KINDS["text"].near_duplicate.value == 2
     with pytest.raises(RuntimeError), rules.changed({"text_min_chars": 7, "words_min": 3}):
         assert rules.KINDS["text"].min_chars.value == rules.value("text_min_chars") == 7
         assert rules.limits()["words_min"] == 3

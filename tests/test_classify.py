@@ -101,6 +101,15 @@ def test_metrics_equal_scikit_learn_and_scipy(random_answers):
     assert classify.f1(np.zeros(4), np.zeros(4)) == 0.0
 
 
+def test_calibration_error_is_the_mean_distance_from_a_promise():
+    labels = np.array([1] * 8 + [0] * 2)
+    assert classify.calibration_error(np.full(10, 0.8), labels) == pytest.approx(0)
+    assert classify.calibration_error(np.full(10, 0.2), 1 - labels) == pytest.approx(0)  # the same promise for blame
+    assert classify.calibration_error(np.full(10, 1.0), labels) == pytest.approx(0.2)
+    kept_and_broken = np.concatenate([np.full(10, 0.8), np.full(10, 0.95)]), np.tile(labels, 2)
+    assert classify.calibration_error(*kept_and_broken) == pytest.approx(0.15 / 2)
+
+
 def test_kl_is_cross_entropy_for_one_hot_labels_and_differs_by_the_entropy_for_soft_ones(random_answers):
     q, labels, soft = random_answers
     assert classify.entropy(labels) == 0.0 and math.copysign(1, classify.entropy(labels)) == 1

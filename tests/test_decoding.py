@@ -2,6 +2,7 @@
 
 import io
 import json
+import random
 import tomllib
 import zipfile
 from pathlib import Path
@@ -55,6 +56,14 @@ def test_control_characters_are_understood_before_a_text_is_refused(text, cleane
     assert steps.unicode_form(found.document).document.text == cleaned * 50
 
 
+def test_bells_and_what_only_fills_up_are_no_damage():
+    log = "".join(f"\x0712:00:{i} disk full\n" for i in range(10, 50))
+    for raw, cleaned in ((log, log.replace("\x07", "")), ("word " * 140 + "\0" * 100, "word " * 140)):
+        found = steps.decode(Document("a", "text", "t", "a", raw=raw.encode()))
+        assert steps.unicode_form(found.document).document.text == cleaned
+    assert decoding.decoded(bytes(range(1, 28)) * 40 + b"\0" * 100_000).text is None  # zeros make no text of it
+
+
 def test_utf8_with_a_few_broken_bytes_is_mended_and_counted():
     german = TEXTS["German"]["text"]
     cut = decoding.decoded(german.encode() + "ü".encode()[:1])
@@ -70,6 +79,17 @@ def test_utf8_with_a_few_broken_bytes_is_mended_and_counted():
 def test_words_of_two_alphabets_are_no_words():
     raw = "thänh äb shörtérg mïnimumä thérsö wörds ären't".encode("cp1252")
     assert not decoding._mixed(decoding.decoded(raw).text or "")
+
+
+def test_a_common_codec_is_preferred_and_letters_in_no_order_are_no_language():
+    for name in ("Albanian", "Estonian"):
+        for codec in TEXTS[name]["codecs"]:
+            assert decoding.decoded(TEXTS[name]["text"].encode(codec)).text == TEXTS[name]["text"], (name, codec)
+    chance, taken = random.Random(1), []
+    for _ in range(100):
+        words = [bytes(chance.randrange(0xA1, 0x100) for _ in range(chance.randrange(3, 9))) for _ in range(60)]
+        taken += [decoding.decoded(b" ".join(words)).codec]
+    assert len([codec for codec in taken if codec]) <= 5, taken
 
 
 @pytest.mark.parametrize(
@@ -108,6 +128,20 @@ REFUSED = {
     "rich.txt": (b"{\\rtf1\\ansi text}", "RTF"),
     "image.svg": (b'<?xml version="1.0"?>\n<svg></svg>', "XML"),
     "help.page": (b'<page xmlns="http://example.org/1.0/"\n      id="a">\n<title>T</title></page>', "XML"),
+    "paragraphs.txt": (b"<p>One day\nhe came.</p>\n<p>And went.</p>\n", "HTML"),
+    "menu.txt": (b"<div class='menu'><ul>\n<li>One</li>\n</ul>\nText of it.\n</div>\n", "HTML"),
+    "script.txt": (b"<script>\nvar a = 1;\n</script>\n<p>Text", "HTML"),
+    "titled.txt": (b"My page\n<p>One day he came.</p>\n<p>And went.</p>\n", "HTML"),
+    "plain.html": (b"My page\nOne day he came.<br>And went.\n", "HTML"),
+    "tei.txt": (b"<TEI>\n<teiHeader>\n<title>T</title>\n</teiHeader>\n<text>x</text>\n</TEI>\n", "XML"),
+    "feed.txt": (b"<rss version='2.0'><channel><title>T</title><item></item></channel></rss>\n", "XML"),
+    "saved.mht": (
+        b"From: <Saved by Browser>\nMIME-Version: 1.0\nContent-Type: multipart/related;\n\tboundary=x\n",
+        "MIME",
+    ),
+    "attached.txt": (b"begin 644 a.gif\n" + b"M" * 61 + (b"\nM" + b"A" * 60) * 9 + b"\n`\nend\n", "uuencoded"),
+    "firmware.txt": (b":10010000214601360121470136007EFE09D2190140\n" * 9 + b":00000001FF\n", "Intel hex"),
+    "people.txt": (b"name,town,street\n" + b'Jo,Rome,"Via, Appia"\n' * 9, "without a column 'text'"),
     "sound.txt": (b"OggS\0\2\0\0" + bytes(100), "sound"),
     "table.csv": (b"a,b\n1,2\n", "without a column 'text'"),
 }
@@ -125,6 +159,9 @@ LINES = "\n".join(json.dumps({"text": f"Text {i}.", "url": f"https://example.org
 ROWS = {
     "c4-train.00000.json": LINES,
     "lines.txt": LINES,
+    "without_an_end.json": LINES[:-1],
+    "long.json": "".join(line[:-1] + ', "x": "' + "x" * 100_000 + '"}\n' for line in LINES.splitlines()),
+    "table.txt": "id;text;url\n" + "".join(f"{i};Text {i}.;https://example.org/{i}\n" for i in range(3)),
     "rows.csv": "id,text,url\n1,Text 0.,https://example.org/0\n2,Text 1.,https://example.org/1\n3,Text 2.,https://example.org/2\n",
     "rows.tsv": "text\turl\nText 0.\thttps://example.org/0\nText 1.\thttps://example.org/1\nText 2.\thttps://example.org/2\n",
     "list.json": json.dumps([{"text": f"Text {i}.", "url": f"https://example.org/{i}"} for i in range(3)]),
@@ -137,6 +174,13 @@ def test_rows_are_read_under_any_name_with_their_columns(tmp_path, name):
     found = list(streams.read(listing.find([tmp_path / name])[0][0], "text"))
     assert [d.text for d in found] == ["Text 0.", "Text 1.", "Text 2."]
     assert [json.loads(d.row)["url"][-1] for d in found] == ["0", "1", "2"]
+
+
+def test_one_line_of_json_is_a_row_however_it_ends(tmp_path):
+    (tmp_path / "a.json").write_text('{"text": "To be."}')
+    (tmp_path / "b.txt").write_text('{"id": 1, "text": "' + "To be. " * 200_000 + '"}\n{"text": "Or not."}\n')
+    found = [d for entry in listing.find([tmp_path])[0] for d in streams.read(entry, "text")]
+    assert [d.text[:6] for d in found] == ["To be.", "To be.", "Or not"]
 
 
 @pytest.mark.parametrize(
@@ -185,7 +229,11 @@ def test_a_review_loses_its_tags_before_its_words_are_counted():
     (kept,) = mrclean.clean([Document("a", "review", "t", "a", raw=review.encode())]).kept
     assert "<" not in kept.text and "good.\n" in kept.text and "it & them" in kept.text
     loud = ("THIS WAS THE BEST FILM OF THE YEAR AND I WOULD SEE IT WITH MY FRIENDS. " * 8).encode()
-    assert mrclean.clean([Document("a", "review", "t", "a", raw=loud)]).kept
+    for said in (loud, loud + b"a"):  # one small letter is no whisper
+        assert mrclean.clean([Document("a", "review", "t", "a", raw=said)]).kept
+    page = "<!-- a --><style>p {}</style>OK&lt;br /&gt;film<img src='a.png'>, 2<sup>nd</sup> <q>best</q><pre>x</pre>1<2"
+    seen = steps.tags(Document("a", "review", "t", "a", text=page + "<script>a = '<b>'</script>.", codec="utf-8"))
+    assert seen.document.text == "OK\nfilm, 2nd best\nx\n1<2."
 
 
 def test_duplicates_without_blanks_and_marks_that_belong_to_letters():
@@ -226,10 +274,18 @@ def test_what_an_attacker_found_about_bytes_stays_mended():
 @pytest.mark.parametrize(
     "prose",
     ["<!-- licence line -->\n" * 40 + "# Title", "<book review> by Jo", '["Hamlet", "Macbeth"] are plays of his',
-     "1234 5678 9012 3456 7890\n" * 20],
+     "1234 5678 9012 3456 7890\n" * 20,
+     '<p align="center"><img src="a.png"></p>\n<div>\n\n# Title\n\nA tool.', "<jo> hi\n<al> hello\n<jo> bye\n" * 9,
+     "Write <p> before each paragraph and </p> behind it.", "<s><pad> <user> Hi.\n" * 5, "<stage>\nEnter a king.\n",
+     "Red, white, blue,\nand one, two, three,\n" * 9, "From: Jo\nSubject: x\nContent-Type: text/plain\n\nHi.\n",
+     "begin 644 times\nand end\n" * 9, "Name,Meaning\nJo,horse\nAl,boar\nBo,bear\nTo,tin\n"],
 )  # fmt: skip
 def test_what_only_begins_like_a_format_is_none(prose):
-    assert formats.not_prose(prose) == "" and formats.binary(b"RIFFs of guitar players") == ""
+    assert (
+        formats.not_prose(prose) == ""
+        and not formats.is_table(prose, "text")
+        and formats.binary(b"RIFFs of guitar players") == ""
+    )
 
 
 def test_a_quotation_mark_between_tabs_swallows_no_row(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -305,6 +306,43 @@ def test_weights_that_do_not_fit_the_configuration_are_refused(tmp_path):
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "n_layer": 3}))
     with pytest.raises(ValueError, match=r"does not fit config\.json"):
+        files.load(tmp_path)
+
+
+@pytest.mark.parametrize("rope", [False, True])
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"n_layer": 10**9}, "n_layer is 1000000000; it must be a whole number of at least 1, at most 1,048,576"),
+        ({"n_embd": 10**9}, "n_embd is 1000000000"),
+        ({"n_head": 10**9}, "n_head is 1000000000"),
+        ({"vocab_size": 10**9}, "vocab_size is 1000000000"),
+        ({"block_size": 10**9}, "block_size is 1000000000"),
+        ({"n_layer": -1}, "n_layer is -1"),
+        ({"n_layer": True}, "n_layer is True"),
+        ({"n_embd": 32.0}, "n_embd is 32.0"),
+        ({"dropout": "0.1"}, "dropout is '0.1'"),
+        ({"n_layer": 10**6}, "n_layer is 1,000,000, and there are [0-9]+ tensors in all"),
+        ({"n_layer": 3}, r"missing blocks\.2\."),
+        ({"n_layer": 1}, r"unknown blocks\.1\."),
+        ({"vocab_size": 10**6}, r"\.weight is \(61, 32\), not \(1000000, 32\)"),
+        ({"n_embd": 2**20}, r"is \(.*\), not \(.*1048576"),
+    ],
+)
+def test_sizes_that_are_not_those_of_the_weights_are_refused_before_they_take_memory(tmp_path, rope, change, told):
+    kind, sizes = (FastGPT, FastConfig) if rope else (GPT, GPTConfig)
+    files.save(kind(sizes(**asdict(SMALL))), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
+    with pytest.raises(ValueError, match=rf"config\.json.*{told}"):
+        files.load(tmp_path)
+
+
+def test_more_tables_of_earlier_tokens_than_tensors_are_refused(tmp_path):
+    files.save(FastGPT(FastConfig(**asdict(SMALL))), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "previous": 10**9}))
+    with pytest.raises(ValueError, match="previous is 1,000,000,000, and there are"):
         files.load(tmp_path)
 
 

@@ -126,6 +126,39 @@ def test_an_output_that_nobody_reads_keeps_no_run_from_finishing(workspace, outp
     assert [record["status"] for record in store.all_records()] == ["finished"]
 
 
+COMMANDS = {
+    "labjournal": 0, "labjournal list": 0, "labjournal verify --help": 0, "labjournal show nothing": 2,
+    "helpers.journal list": 0, "helpers.sources --help": 0, "helpers.sources nothing": 1, "helpers.lab --help": 0,
+    "helpers.lab --no-open": 0, "helpers.own_text --help": 0, "helpers.own_text export --help": 0,
+    "helpers.search --help": 0, "helpers.run --help": 0, "helpers.run --only 99": 2, "tests.bench": 0,
+    "tests.bench --help": 0, "tests.bench nothing": 2, "tests.bench watch --help": 0,
+    "mrclean --help": 0, "mrclean --limits": 0, "mrclean nothing --out new --kind text": 2,
+}  # fmt: skip
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of another kind")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_that_nobody_listens_to_ends_with_its_own_status(workspace, command):
+    read, closed = os.pipe()
+    os.close(read)
+    for unbuffered, err in (("", subprocess.PIPE), ("1", closed)):  # at the end, or at the first word
+        done = subprocess.run([sys.executable, "-m", *command.split()], cwd=ROOT, stdout=closed, stderr=err, text=True,
+                              env={**os.environ, "PYTHONUNBUFFERED": unbuffered}, timeout=60)  # fmt: skip
+        said = done.stderr or ""
+        assert done.returncode == COMMANDS[command] and "Traceback" not in said and "BrokenPipe" not in said, said
+    os.close(closed)
+
+
+def test_who_follows_ends_when_nobody_reads_on(workspace):
+    run = journal.start("03_gpt")
+    follower = subprocess.Popen([sys.executable, "-m", "labjournal", "events", "--follow"], cwd=ROOT,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    assert "starts" in follower.stdout.readline()
+    follower.stdout.close()
+    run.close("interrupted")  # whoever follows would wait for the next run
+    assert follower.wait(timeout=60) == 0 and not follower.stderr.read()
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_benchmark_that_is_ended_closes_its_run(workspace, number):
@@ -467,10 +500,12 @@ SPREAD = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("because", ["", "the texts are others"])
 @pytest.mark.parametrize(
     ("name", "text"),
     [
         ("reference.json", "[]"),
+        ("reference.json", "null"),
         ("reference.json", "{"),
         ("spread/03_gpt-smoke.json", "{}"),
         ("spread/03_gpt-smoke.json", json.dumps(SPREAD | {"seeds": [1]})),
@@ -479,7 +514,7 @@ SPREAD = {
         ("pages.json", "[]"),
     ],
 )
-def test_a_damaged_file_of_the_journal_is_told_and_stops_nobody(workspace, name, text, monkeypatch):
+def test_a_damaged_file_of_the_journal_is_told_and_stops_nobody(workspace, name, text, because, monkeypatch):
     from labjournal import __main__ as command
 
     first = journal.start("03_gpt", seed=1)
@@ -489,11 +524,14 @@ def test_a_damaged_file_of_the_journal_is_told_and_stops_nobody(workspace, name,
     path.parent.mkdir(exist_ok=True)
     path.write_text(text, "utf-8")
     monkeypatch.setenv("COURSE_IN_PLACE", "1")
+    monkeypatch.setenv("COURSE_BECAUSE", because)
     with pytest.warns(Warning, match="damaged"):
         run = journal.start("03_gpt", seed=2)
         run.log(loss=1.0, unit="nats")
         run.finish(verdict="done")
-    assert run.record["status"] == "finished" and not run.record["reference"]
+    # Only a reference that can be read gives way to a run with a reason.
+    assert run.record["status"] == "finished"
+    assert bool(run.record["reference"]) == bool(because and name != "reference.json")
     assert any(name.split("/")[-1] in problem and "damaged" in problem for problem in verify.problems())
     assert command.main(["list"]) == 0 and command.main(["status", run.record["run_id"]]) == 0
 

@@ -573,8 +573,10 @@ def test_rows_that_no_document_gives_are_refused():
 def test_a_tokenizer_without_document_marks_is_refused():
     with pytest.raises(ValueError, match="open and close"):
         media.Vocabulary(bpe.published("gpt-4"), image=4, audio=4)
-    with pytest.raises(ValueError, match="at least 1"):
-        media.Vocabulary(TOKENIZER, image=0, audio=4)
+    for number in (0, 2.5, True):
+        with pytest.raises(ValueError, match=r"image, the number of its codes, is .* at least 1"):
+            media.Vocabulary(TOKENIZER, image=number, audio=4)
+    assert type(media.Vocabulary(TOKENIZER, image=np.int64(4), audio=np.int64(4)).vocab_size) is int
 
 
 # ---- ids, patches and vectors that cannot be meant ----
@@ -590,7 +592,7 @@ def test_ids_of_any_whole_number_type_are_the_same_ids(dtype):
 @pytest.mark.parametrize(
     ("call", "told"),
     [
-        (lambda: media.patches(np.zeros((8, 8, 3)), 0), "at least 1 pixel"),
+        (lambda: media.patches(np.zeros((8, 8, 3)), 0), "in pixels, is 0"),
         (lambda: media.patches(np.zeros((8, 8)), 4), r"\(H, W, C\)"),
         (lambda: media.encode(np.zeros((4, 5)), np.zeros((1, 8, 4))), r"\(n, 4\) vectors"),
         (lambda: media.encode(np.full((4, 4), np.nan), np.zeros((1, 8, 4))), "NaN"),
@@ -640,7 +642,7 @@ IDS = np.zeros((3, 1), np.int64)
         (lambda: media.jpeg(PICTURE[:, :, :2], 90), "1 or 3 channels"),
         (lambda: media.unpatch(media.patches(PICTURE, 4), (4, 16, 3), 4), None),
         (lambda: media.unpatch(media.patches(PICTURE, 4), (8, 9, 3), 4), "do not make a picture"),
-        (lambda: media.unpatch(media.patches(PICTURE, 4), (8, 8, 3), 0), "do not make a picture"),
+        (lambda: media.unpatch(media.patches(PICTURE, 4), (8, 8, 3), 0), "at least 1"),
         (lambda: media.encode(np.zeros((3, 2)), BOOKS * np.nan), "finite"),
         (lambda: media.encode(np.zeros((3, 2)), BOOKS.astype(np.uint8)), "uint8"),
         (lambda: media.encode(np.zeros((3, 2)), BOOKS[:0]), "finite"),
@@ -653,7 +655,26 @@ IDS = np.zeros((3, 1), np.int64)
         (lambda: media.usage(IDS[:0], 4), "no ids"),
         (lambda: media.bits(IDS, 4, known=IDS + 9), r"0\.\.3"),
         (lambda: media.bits(IDS, 4, known=np.zeros((3, 2), np.int64)), "other levels"),
-        (lambda: learned.FSQ((1, 3)), "at least two"),
+        (lambda: learned.FSQ((1, 3)), "at least 2"),
+        (lambda: media.nearest(np.zeros((3, 2)), BOOKS[0] * np.nan), "finite"),
+        (lambda: media.nearest(np.zeros((3, 2)), BOOKS[0, :0]), "finite"),
+        (lambda: media.unpatch(media.patches(PICTURE, 4) * np.nan, (8, 8, 3), 4), "NaN"),
+        (lambda: media.unpatch(media.patches(PICTURE, 4) + np.inf, (8, 8, 3), 4), "infinite"),
+        (lambda: media.imdct(np.full((3, 4), np.nan), 8), "NaN"),
+        (lambda: media.imdct(np.full((3, 4), np.inf), 8), "infinite"),
+        (lambda: media.imdct(np.zeros((3, 4)), 9), "hold 8 samples"),
+        (lambda: media.imdct(np.zeros((3, 4)), -1), "length is -1"),
+        (lambda: media.imdct(np.zeros((3, 0)), 0), "even size"),
+        (lambda: media.psnr(PICTURE[:0], PICTURE[:0]), "no pixels"),
+        (lambda: media.psnr(PICTURE, PICTURE[:4]), "cannot be compared"),
+        (lambda: media.ssim(PICTURE[:, :, :0], PICTURE[:, :, :0]), "no pixels"),
+        (lambda: media.Codec("FLAC")(np.zeros(8), 8000.5), "rate is 8000.5"),
+        (lambda: media.spectrogram(np.zeros(800), 8000.0), "whole number"),
+        (lambda: media.Codec("FLAC")(np.zeros(0), 16_000), "not a single sample"),
+        (lambda: learned.VectorQuantiser(0, 2), "codes is 0"),
+        (lambda: learned.VectorQuantiser(8, 2).ids(torch.full((3, 2), math.nan)), "NaN"),
+        (lambda: learned.FSQ((3, 3)).ids(torch.full((3, 2), math.nan)), "NaN"),
+        (lambda: learned.FSQ(()), "no levels"),
         (lambda: learned.FSQ((3, 3)).vectors(torch.tensor([99])), r"0\.\.8"),
         (lambda: learned.VectorQuantiser(8, 2).vectors(torch.tensor([-1])), r"0\.\.7"),
         (lambda: learned.VectorQuantiser(8, 2).vectors(torch.tensor([1.5])), "whole numbers"),
@@ -671,6 +692,43 @@ def test_what_would_end_in_a_library_or_in_nonsense_is_refused(call, told):
         return
     with pytest.raises(ValueError, match=told):
         call()
+
+
+WITH_A_SIZE = {
+    "patches": lambda n: media.patches(PICTURE, n),
+    "unpatch": lambda n: media.unpatch(np.zeros((16, 12)), (8, 8, 3), n),
+    "shape": lambda n: media.unpatch(np.zeros((4, 3)), (n, 2, 3), 1),
+    "quality": lambda n: media.jpeg(PICTURE, n),
+    "frames": lambda n: media.frames(np.zeros(8), n),
+    "mdct": lambda n: media.mdct(np.zeros(8), n),
+    "length": lambda n: media.imdct(np.zeros((3, 4)), n),
+    "k": lambda n: media.learn(np.eye(4), n, 1),
+    "depth": lambda n: media.learn(np.eye(4), 2, 1, n),
+    "seed": lambda n: media.learn(np.eye(4), 2, n),
+    "flatten": lambda n: media.flatten(IDS, n),
+    "unflatten": lambda n: media.unflatten(np.array([0, 2]), 2, n),
+    "usage": lambda n: media.usage(IDS, n),
+    "bits": lambda n: media.bits(IDS, n),
+    "codes": lambda n: learned.VectorQuantiser(n, 2),
+    "width": lambda n: learned.VectorQuantiser(2, n),
+    "levels": lambda n: learned.FSQ((3, n)),
+}
+
+
+@pytest.mark.parametrize("call", WITH_A_SIZE.values(), ids=WITH_A_SIZE)
+def test_a_size_is_a_whole_number_of_whatever_type(call):
+    for size in (2, np.int64(2), np.uint8(2)):
+        call(size)
+    for size in (2.5, 2.0, np.float32(2), "2"):
+        with pytest.raises(ValueError, match="it must be a whole number of at least"):
+            call(size)
+
+
+def test_values_beyond_a_picture_are_clipped_before_they_are_bytes():
+    wild = np.random.default_rng(0).normal(0.5, 2, (16, 16, 3)).astype(np.float32)
+    for again, clipped in zip(media.jpeg(wild, 90), media.jpeg(wild.clip(0, 1), 90), strict=True):
+        assert np.array_equal(again, clipped)
+    assert media.png_bits(wild) == media.png_bits(wild.clip(0, 1))
 
 
 def test_ids_of_bytes_are_ids_and_no_mask():

@@ -89,6 +89,8 @@ def test_a_product_of_matrices_in_code_is_no_address():
     kept = private.private_data(Document("x", "code", "t", "x", text=code, codec="utf-8")).document
     assert "jo@" not in kept.text and "x = a@b.inv" in kept.text and "f'{a@b.com} <PHONE>'" in kept.text
     ast.parse(kept.text)
+    lines = Document("x", "code", "t", "x", text="# call 212-736-\n# 5000 now\nx = 5000\n", codec="utf-8")
+    assert private.private_data(lines).document.text == "# call <PHONE>\n#<PHONE> now\nx = 5000\n"
     assert kept.redacted == {"e-mail": 1, "phone": 1}
     prose = private.private_data(Document("x", "book", "t", "x", text="see a@b.inv", codec="utf-8")).document
     assert prose.text == "see <EMAIL>"
@@ -147,6 +149,7 @@ def test_an_excerpt_masks_what_begins_before_it():
     "piece",
     [
         *("a-", "a", "@", "a@", "a@a.", "1.", "1-", "1 ", "+1 ", "(", "::", "a:", "f:f:", "1.1.1.1", "+", "12-345-"),
+        *("a%40", "a@a.xn--", "Private-Lines: 1\n", "10.1234/"),
         *("-----BEGIN PRIVATE KEY-----", "-----BEGIN ", "eyJa", "eyJaaaaaaaa.", "ghp_", "xoxb-1-", "AKIA", "glpat-"),
     ],
 )
@@ -181,10 +184,19 @@ SCRIPTS = {
 }
 
 
+# Versions, figures and papers as files hold them.
+NUMBERED = (
+    '"version": "6.13.11.71"', "<version>6.13.11.71</version>", '[assembly: AssemblyVersion("6.13.11.71")]',
+    'version="6.13.11.71"', "Fig. 5.6.1.44", "Table 45.6.1.44", "10.6822/938-413-8876",
+    "https://doi.org/10.6822/938-413-8876",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_private_data_is_found_between_the_letters_of_any_script(script):
     chance = random.Random(script)
     pieces = [p for _ in range(PER_FORM) for p in planted._private_pieces(chance) if "British, national" not in p[0]]
+    pieces += [("decoy", False, decoy, decoy) for decoy in NUMBERED for _ in range(PER_FORM)]
     put = [(form, wanted, SCRIPTS[script].format(piece)) for form, wanted, piece, _ in pieces]
     missed = [form for form, wanted, text in put if wanted and private.redact(text)[0] == text]
     taken = [form for form, wanted, text in put if not wanted and private.find(text)]
@@ -224,6 +236,16 @@ AS_WRITTEN = {
     "Slack app": ("xapp-1-A0123456789-1234567890123-" + "0af3" * 16, "<KEY>"),
     "a key without its end": ("-----BEGIN RSA PRIVATE KEY-----\n" + ("aB3+" * 16 + "\n") * 4 + "aB3=\nSo it was.",
                               "<KEY>\nSo it was."),
+    "a key on one line": ("-----BEGIN PRIVATE KEY-----" + "MIIEvQIBADANBgkqhkiG9w0BAQ" * 40 + " So.", "<KEY> So."),
+    "an address in a link": ("mailto:jo%40example.org?subject=x", "mailto:<EMAIL>?subject=x"),
+    "a domain of other letters": ("jo@example.xn--p1ai, jo@xn--e1afmkfd.xn--p1ai.", "<EMAIL>, <EMAIL>."),
+    "minus signs": ("call 212−736−5000 now", "call <PHONE> now"),
+    "over two comments": ("# call 212-736-\n# 5000 or +44 20\n# 7946 0958", "# call <PHONE> or <PHONE>"),
+    "Atlassian": ("ATATT3xFfGF0" + "aB3_-=" * 30 + "A1B2", "<KEY>"),
+    "Grafana": ("glsa_" + "aB3d" * 8 + "_0af31b2c glc_" + "aB3d" * 20, "<KEY> <KEY>"),
+    "xAI": ("xai-" + "aB3d" * 20, "<KEY>"),
+    "PuTTY": ("Private-Lines: 2\n" + "aB3+" * 16 + "\naB3=\nPrivate-MAC: 00ff",
+              "Private-Lines: 2<KEY>\nPrivate-MAC: 00ff"),
     "a key that is cut off": ("-----BEGIN PRIVATE KEY-----\nMIIEvQ", "<KEY>"),
 }  # fmt: skip
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import pytest
 from helpers import course, execution, paths, reproduce, run
 from helpers.paths import ROOT
 from labjournal import project, store
+from tests import bench
 
 
 @dataclass(frozen=True)
@@ -275,6 +277,33 @@ def test_folders_of_killed_runners_go_and_those_of_others_stay(workspace, monkey
             os.utime(folder, (0, 0))
         assert execute(notebook(workspace, "x = 1")) == 0
     assert sorted(path.name for path in (workspace / "tmp").iterdir()) == [busy.name, new.name]
+
+
+KILLED = """
+import os, signal
+from pathlib import Path
+from tests.bench import temporary
+with temporary() as folder:
+    (Path(folder) / "big.bin").write_bytes(b"x")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+def test_what_a_killed_benchmark_left_goes_at_the_next_start(workspace):
+    assert subprocess.run([sys.executable, "-c", KILLED], cwd=ROOT, timeout=60).returncode == -signal.SIGKILL
+    (left,) = (workspace / "artifacts" / "bench" / "tmp").iterdir()
+    assert (left / "big.bin").is_file()
+    os.utime(left, (0, 0))
+    with bench.temporary() as folder:
+        assert [path.name for path in left.parent.iterdir()] == [Path(folder).name]
+    assert not list(left.parent.iterdir())
+
+
+def test_nothing_of_a_benchmark_is_left_in_the_systems_temporary_folder():
+    for path in [*Path(bench.__file__).parent.glob("*.py"), *(ROOT / "tests" / "peers").glob("*.py")]:
+        for made in re.findall(r"tempfile\.\w+\(.*", path.read_text("utf-8")):
+            assert "dir=" in made, f"{path.name}: {made}; use tests.bench.temporary"
 
 
 @pytest.mark.parametrize(

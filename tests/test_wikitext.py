@@ -29,7 +29,7 @@ SEEN = {
     "The ''Titanic'''s sinking": "The Titanic's sinking",
     "L''''armonium'''": "L'armonium",
     "'''''both''''' '''bold''' ''it''": "both bold it",
-    "__NOTOC__ a": "a",
+    "__NOTOC__ a __EXPECTED_UNCONNECTED_PAGE__ b__DISAMBIG__ __init__ __NAME__": "a b __init__ __NAME__",
     "* a\n** b\n* c": "- a\n- b\n- c",
     "<div>a</div><div>b</div>": "a\n\nb",
     "[[simple:Foo]] z": "z",
@@ -53,6 +53,19 @@ SEEN |= {
 }
 
 
+# Numbers that were changed in silence.
+SEEN |= {
+    "5{{1/2}} miles, 5{{half}}, {{CO2}}": "5 1/2 miles, 5 1/2, CO2",
+    "{{convert|between|5|and|6|km}}": "between 5 and 6 km",
+    "5<sup>1</sup>/<sub>2</sub> 5<small><sup>1</sup>/<sub>2</sub></small>": "5 1/2 5 1/2",
+    "5<small><sup>2</sup></small> 5<small>{{frac|1|2}}</small>": "5^2 5 1/2",
+    "{{val|5|+2|-1|u=m}} {{val|5|2|1}} {{val|5|2}}": "5 +2 −1 m 5 +2 −1 5 ± 2",
+    "{{date|11|9|2001}} {{date|11|September|2001}}": "11 9 2001 11 September 2001",
+    "{{birth date|-63|9|23}}": "September 23, 63 BC",
+    "{{lc:ABC}} {{uc:abc}}": "abc ABC",
+}
+
+
 @pytest.mark.parametrize("page", SEEN)
 def test_what_a_reader_sees(page):
     assert mrclean.plain_text(page) == SEEN[page] + "\n"
@@ -67,6 +80,11 @@ def test_a_section_of_sources_stays_when_it_has_sentences():
 def test_what_is_not_known_is_counted_with_its_words():
     text, unknown = wikitext.read("{{Some  new_thing|three plain words|x={{quote|and more}}}} rest {{Infobox x|a=b}}")
     assert text == "rest\n" and unknown == {"some new thing": 5 + 1}  # and the template's name in it
+    # Without an argument, too; and what only begins like a box or a note.
+    assert wikitext.read("{{FRA}} {{years ago|5}}{{movement|two words}} {{#if:a|b c|d}}")[1] == {
+        "fra": 1, "years ago": 1, "movement": 2, "#if": 1,
+    }  # fmt: skip
+    assert not wikitext.read("{{Harvnb|A|1}}{{Use dmy dates}}{{Pp-move-indef}}{{redirect2|a}}{{Cite web|b}}")[1]
     page = Document(
         "a", "wiki", "t", "a", text="{{Some new thing|three plain words}} " + "A sentence. " * 30, codec="utf-8"
     )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
+
 from ..paths import read_json, relative, write_atomic, write_json
 from .fast import FastConfig, FastGPT
 from .model import GPT, GPTConfig
@@ -28,7 +30,7 @@ def config(folder: Path) -> GPTConfig:
     """The configuration that `save` wrote, a `FastConfig` if it was one.
 
     Raises:
-        ValueError: it has fields that this code does not know, or lacks some.
+        ValueError: it has fields that this code does not know, lacks some, or has sizes that cannot be.
     """
     fields = read_json(folder / "config.json")
     if not isinstance(fields, dict):
@@ -36,27 +38,35 @@ def config(folder: Path) -> GPTConfig:
     kind = FastConfig if "rope" in fields else GPTConfig
     try:
         return kind(**fields)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{relative(folder)}/config.json does not fit this version of the model: {error}") from error
 
 
 def load(folder: Path) -> GPT | FastGPT:
-    """Read what `save` wrote.
+    """Read what `save` wrote. All is compared before a model takes memory.
 
     Raises:
         ValueError: the weights do not fit the configuration in name, shape or number type, or are not finite; names
             the folder and the difference.
     """
-    model, weights = make(config(folder)), tensors(folder / "model.safetensors")
-    missing, unknown = sorted(_state(model).keys() - weights), sorted(weights.keys() - _state(model))
+    known, weights = config(folder), tensors(folder / "model.safetensors")
     try:
+        for name in ("n_layer", "previous"):  # each has a tensor of its own
+            if (count := getattr(known, name, 0)) > len(weights):
+                raise RuntimeError(f"{name} is {count:,}, and there are {len(weights)} tensors in all")
+        with torch.device("meta"):  # a model without memory
+            wanted = _state(make(known))
+        missing, unknown = sorted(wanted.keys() - weights), sorted(weights.keys() - wanted)
         if missing or unknown:
             raise RuntimeError(f"missing {', '.join(missing) or 'nothing'}; unknown {', '.join(unknown) or 'nothing'}")
         for name, value in weights.items():
-            if value.dtype != (wanted := model.state_dict()[name].dtype):
-                raise RuntimeError(f"{name} is {value.dtype}, not {wanted}")
+            if value.shape != (shape := wanted[name].shape):
+                raise RuntimeError(f"{name} is {tuple(value.shape)}, not {tuple(shape)}")
+            if value.dtype != wanted[name].dtype:
+                raise RuntimeError(f"{name} is {value.dtype}, not {wanted[name].dtype}")
             if not value.isfinite().all():
                 raise RuntimeError(f"{name} holds {(~value.isfinite()).sum():,} values that are no numbers")
+        model = make(known)
         model.load_state_dict(weights, strict=False)  # a tied head is not in the file
     except RuntimeError as error:
         raise ValueError(f"{relative(folder)}: model.safetensors does not fit config.json: {error}") from error

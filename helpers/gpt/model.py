@@ -24,6 +24,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+LARGEST = 2**20  # of every size: what is beyond was never meant, and must not take memory
+
 
 @dataclass(frozen=True)
 class GPTConfig:
@@ -46,15 +48,15 @@ class GPTConfig:
     def __post_init__(self):
         for name in ("vocab_size", "block_size", "n_layer", "n_head", "n_embd"):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1")
+            if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LARGEST:
+                raise ValueError(f"{name} is {value!r}; it must be a whole number of at least 1, at most {LARGEST:,}")
         if self.n_embd % self.n_head:
             allowed = [h for h in range(1, self.n_embd + 1) if self.n_embd % h == 0]
             raise ValueError(
                 f"n_head is {self.n_head}, which does not divide n_embd {self.n_embd}; "
                 f"n_head must be one of {', '.join(map(str, allowed))}"
             )
-        if not 0 <= self.dropout < 1:
+        if not isinstance(self.dropout, (int, float)) or not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout!r}; it must be at least 0 and less than 1")
 
 

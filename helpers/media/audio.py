@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..paths import relative
+from .quantise import whole
 
 MU = 255  # of the mu-law (ITU-T G.711)
 QUIET = 1e-3  # 60 dB below the loudest frame: quieter frames do not count in the segmental SNR
@@ -67,14 +68,13 @@ def read_audio(path: Path | str) -> tuple[np.ndarray, int]:
 
 
 def _row(samples: np.ndarray, size: int = 1) -> np.ndarray:
-    """Raises ValueError: not one channel of finite numbers, or a size below 1 to cut them into."""
+    """Raises ValueError: not one channel of finite numbers, or no whole size to cut them into."""
     samples = np.asarray(samples)
     if samples.ndim != 1 or samples.dtype.kind not in "iuf":
         raise ValueError(f"one channel of samples is needed, (n,) numbers; these are {samples.dtype} {samples.shape}")
     if not np.isfinite(samples).all():
-        raise ValueError(f"{np.count_nonzero(~np.isfinite(samples))} samples are NaN or infinite")
-    if size < 1:
-        raise ValueError(f"a frame of {size} samples holds nothing; give at least 1, or a higher rate")
+        raise ValueError(f"{np.count_nonzero(~np.isfinite(samples))} values are NaN or infinite")
+    whole("a frame, in samples (a higher rate makes it longer),", size)
     return samples
 
 
@@ -109,7 +109,7 @@ def mulaw_decode(ids: np.ndarray) -> np.ndarray:
 
 def frames(samples: np.ndarray, size: int) -> np.ndarray:
     """(frames, size): one after the other, the last one filled up with zeros. Raises ValueError: see :func:`_row`."""
-    samples = _row(samples, size)
+    samples, size = _row(samples, size), int(size)
     return np.pad(samples, (0, -len(samples) % size)).reshape(-1, size)
 
 
@@ -121,7 +121,8 @@ def mdct(samples: np.ndarray, size: int) -> np.ndarray:
     """
     from scipy.fft import dct
 
-    if size < 2 or size % 2:
+    size = whole("size", size)
+    if size % 2:
         raise ValueError(f"size is {size}; the transform folds halves, so it must be even")
     hops = frames(np.pad(_row(samples).astype(np.float64), size), size)  # a frame of silence on either side
     blocks = np.hstack([hops[:-1], hops[1:]]) * _window(size)
@@ -133,13 +134,16 @@ def imdct(coefficients: np.ndarray, length: int) -> np.ndarray:
     """The `length` samples of (frames, size) coefficients: what each frame folded cancels against its neighbours.
 
     Raises:
-        ValueError: coefficients that `mdct` cannot have made.
+        ValueError: coefficients that `mdct` cannot have made, or more samples than they hold.
     """
     from scipy.fft import dct
 
-    if coefficients.ndim != 2 or len(coefficients) < 2 or coefficients.shape[1] % 2:
+    _row(coefficients.reshape(-1))
+    if coefficients.ndim != 2 or len(coefficients) < 2 or not coefficients.size or coefficients.shape[1] % 2:
         raise ValueError(f"coefficients are (frames, an even size), two frames at least, not {coefficients.shape}")
     size = coefficients.shape[1]
+    if whole("length", length, 0) > (held := size * (len(coefficients) - 1)):
+        raise ValueError(f"length is {length}, but {coefficients.shape} coefficients hold {held} samples")
     u, v = np.hsplit(dct(coefficients, type=4, norm="ortho"), 2)
     blocks = np.hstack([v, -v[:, ::-1], -u[:, ::-1], -u]) * _window(size)
     return (blocks[:-1, size:] + blocks[1:, :size]).reshape(-1)[:length]
@@ -229,7 +233,9 @@ class Codec:
         """The file."""
         import soundfile
 
-        samples = _row(samples)
+        samples, rate = _row(samples), whole("rate", rate)
+        if not len(samples):
+            raise ValueError("there is not a single sample")
         container, subtype = ("FLAC", "PCM_16") if self.name == "FLAC" else ("OGG", self.name)
         buffer = io.BytesIO()
         with soundfile.SoundFile(buffer, "w", rate, 1, subtype, format=container, compression_level=self.level) as file:

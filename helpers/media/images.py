@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..paths import relative
+from .quantise import whole
 
 SSIM_WINDOW = 7  # pixels; the smallest picture that SSIM can judge
 
@@ -80,8 +81,9 @@ def patches(image: np.ndarray, size: int) -> np.ndarray:
     Raises:
         ValueError: squares of no size, or a picture that is not (H, W, C).
     """
-    if size < 1 or image.ndim != 3:
-        raise ValueError(f"a picture (H, W, C) is cut into squares of at least 1 pixel, not {image.shape} into {size}")
+    size = whole("the side of a square, in pixels,", size)
+    if image.ndim != 3:
+        raise ValueError(f"a picture (H, W, C) is cut into squares, not {image.shape}")
     _check(image)
     H, W, C = image.shape
     padded = np.pad(image, ((0, -H % size), (0, -W % size), (0, 0)), mode="edge")
@@ -96,9 +98,11 @@ def unpatch(patches: np.ndarray, shape: tuple[int, int, int], size: int) -> np.n
     Raises:
         ValueError: as many squares, of that size, do not make such a picture.
     """
-    H, W, C = shape
-    rows, columns = (-(-H // size), -(-W // size)) if size > 0 else (0, 0)
-    if size < 1 or patches.size != rows * columns * size * size * C:
+    _check(patches)
+    H, W, C = (whole("a side of the picture", n) for n in shape)
+    size = whole("the side of a square, in pixels,", size)
+    rows, columns = -(-H // size), -(-W // size)
+    if patches.size != rows * columns * size * size * C:
         raise ValueError(f"squares {patches.shape} of {size} pixels do not make a picture {shape}")
     squares = patches.reshape(rows, columns, size, size, C).swapaxes(1, 2)
     return squares.reshape(rows * size, columns * size, C)[:H, :W]
@@ -136,7 +140,8 @@ def jpeg(image: np.ndarray, quality: int) -> tuple[int, np.ndarray]:
     """
     from PIL import Image
 
-    if not 1 <= quality <= 100:
+    quality = whole("quality", quality)
+    if quality > 100:
         raise ValueError(f"quality is {quality}; JPEG's lies in 1..100")
     data = _packed(image, "JPEG", quality=quality, optimize=True)
     again = np.asarray(Image.open(io.BytesIO(data)), dtype=np.float32) / 255
@@ -163,6 +168,8 @@ def _check(*images: np.ndarray) -> None:
     for image in images:
         if image.dtype.kind != "f":
             raise ValueError(f"a picture is float in 0..1 here, not {image.dtype}; as_image makes one of it")
+        if not image.size:
+            raise ValueError(f"a picture of shape {image.shape} has no pixels")
         if not np.isfinite(image).all():
             raise ValueError(f"{np.count_nonzero(~np.isfinite(image))} values are NaN or infinite")
 
@@ -171,7 +178,7 @@ def _packed(image: np.ndarray, kind: str, **settings) -> bytes:
     from PIL import Image
 
     _check(image)
-    if image.ndim != 3 or image.shape[2] not in (1, 3) or not image.size:
+    if image.ndim != 3 or image.shape[2] not in (1, 3):
         raise ValueError(f"a picture (H, W, C) with 1 or 3 channels is packed, not {image.shape}")
     whole = (np.clip(image, 0, 1) * 255).round().astype(np.uint8)
     buffer = io.BytesIO()

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .quantise import whole
+
 COMMITMENT = 0.25  # weight of the loss that keeps the encoder near the codes it uses
 DECAY = 0.99  # of the running means; the share that a step keeps
 DEAD = 0.1  # of the average count: below, a code is dead
@@ -34,6 +36,12 @@ def _check_ids(ids: torch.Tensor, codes: int) -> torch.Tensor:
     return ids
 
 
+def _finite(x: torch.Tensor) -> torch.Tensor:
+    if not x.isfinite().all():
+        raise ValueError("there is no nearest code: the vectors or the codebook hold NaN or infinity")
+    return x
+
+
 class VectorQuantiser(nn.Module):
     """The nearest of `codes` entries.
 
@@ -43,6 +51,7 @@ class VectorQuantiser(nn.Module):
 
     def __init__(self, codes: int, width: int, ema: bool = True):
         super().__init__()
+        codes, width = whole("codes", codes), whole("width", width)
         self.codes, self.width, self.ema = codes, width, ema
         start = torch.empty(codes, width).uniform_(-1 / codes, 1 / codes)  # all near zero, as the paper's authors do
         self.codebook = nn.Parameter(start, requires_grad=not ema)  # (codes, d)
@@ -53,7 +62,7 @@ class VectorQuantiser(nn.Module):
         """(...) int64 ids of the nearest codes to (..., d) vectors."""
         flat = z.detach().reshape(-1, self.width)
         distance = self.codebook.square().sum(1) - 2 * flat @ self.codebook.T  # (n, codes), up to |z|²
-        return distance.argmin(1).view(z.shape[:-1])
+        return _finite(distance).argmin(1).view(z.shape[:-1])
 
     def forward(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         ids = self.ids(z)
@@ -99,8 +108,9 @@ class FSQ(nn.Module):
 
     def __init__(self, levels: tuple[int, ...]):
         super().__init__()
-        if not levels or min(levels) < 2:
-            raise ValueError(f"levels are {levels}; each number needs at least two")
+        levels = [whole("a number of levels", n, 2) for n in levels]
+        if not levels:
+            raise ValueError("there are no levels; a code has at least one number")
         self.codes, self.width = math.prod(levels), len(levels)
         self.register_buffer("levels", torch.tensor(levels))
         self.register_buffer("basis", torch.tensor([math.prod(levels[:i]) for i in range(len(levels))]))
@@ -113,7 +123,7 @@ class FSQ(nn.Module):
 
     def ids(self, z: torch.Tensor) -> torch.Tensor:
         """(...) int64 ids of (..., d) vectors: the whole numbers as digits of one."""
-        return ((self.bound(z).round().long() + self.levels // 2) * self.basis).sum(-1)
+        return ((_finite(self.bound(z)).round().long() + self.levels // 2) * self.basis).sum(-1)
 
     def forward(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         bounded = self.bound(z)
@@ -176,8 +186,7 @@ def train_autoencoder(make: Callable[[], nn.Module], images: np.ndarray, steps: 
     The loss is the mean squared error and the quantiser's own. Weights and batches follow from the seed. A codebook
     with `ema` begins at vectors of the untrained encoder.
     """
-    if steps < 1:
-        raise ValueError(f"steps is {steps}; it must be at least 1")
+    steps, seed = whole("steps", steps), whole("seed", seed, 0)
     data = _pictures(images)
     torch.manual_seed(seed)
     model = Autoencoder(make()).train()

@@ -9,11 +9,19 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 
 ITERATIONS = 25  # of Lloyd's algorithm, at most; the error hardly moves afterwards
 CHUNK = 16_384  # vectors whose distances are held at once
+
+
+def whole(name: str, value: int, least: int = 1) -> int:
+    """`value` as an int, NumPy's included. Raises ValueError: no whole number, or less than `least`."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name} is {value!r}; it must be a whole number of at least {least}")
+    return int(value)
 
 
 def nearest(vectors: np.ndarray, codebook: np.ndarray) -> np.ndarray:
@@ -22,6 +30,7 @@ def nearest(vectors: np.ndarray, codebook: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: vectors of another width than the codebook's, or values that are not finite.
     """
+    _check_codebooks(codebook[None])
     if vectors.ndim != 2 or vectors.shape[1] != codebook.shape[1] or not np.isfinite(vectors).all():
         raise ValueError(f"finite (n, {codebook.shape[1]}) vectors are needed; these have shape {vectors.shape}")
     lengths = (codebook**2).sum(axis=1)
@@ -44,8 +53,7 @@ def learn(vectors: np.ndarray, k: int, seed: int, depth: int = 1) -> np.ndarray:
     left = np.array(vectors, dtype=np.float32)
     if left.ndim != 2 or not left.shape[1] or not np.isfinite(left).all():
         raise ValueError(f"a codebook is learned from finite (n, d) vectors; these have shape {left.shape}")
-    if min(k, depth) < 1 or not isinstance(k, int) or not isinstance(depth, int):
-        raise ValueError(f"{k} codes on {depth} levels: both are whole numbers of at least 1")
+    k, depth, seed = whole("k", k), whole("depth", depth), whole("seed", seed, 0)
     if len(left) < k:
         raise ValueError(f"{len(left)} vectors are too few for {k} codes")
     codebooks = []
@@ -106,10 +114,9 @@ def unflatten(row: np.ndarray, k: int, depth: int) -> np.ndarray:
         ValueError: a row that is cut off inside a vector, or whose levels do not take turns.
     """
     row = np.asarray(row)
-    if depth < 1 or row.ndim != 1 or row.dtype.kind not in "iu":
-        raise ValueError(
-            f"a row of whole numbers is cut into vectors of at least 1, not {row.dtype} {row.shape} by {depth}"
-        )
+    depth = whole("depth", depth)
+    if row.ndim != 1 or row.dtype.kind not in "iu":
+        raise ValueError(f"a row of whole numbers is cut into vectors, not {row.dtype} {row.shape}")
     row = row.astype(np.int64)
     if len(row) % depth:
         raise ValueError(f"{len(row)} ids do not divide into vectors of {depth}")
@@ -124,6 +131,7 @@ def _check_codebooks(codebooks: np.ndarray) -> None:
 
 
 def _check(ids: np.ndarray, k: int) -> None:
+    whole("k", k)
     if ids.dtype.kind not in "iu":
         raise ValueError(f"ids are whole numbers, not {ids.dtype}")
     if ids.ndim != 2 or not ids.shape[1] or (ids.size and not 0 <= ids.min() <= ids.max() < k):

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .quantise import whole
+
 if TYPE_CHECKING:
     from ..bpe import Tokenizer
 
@@ -27,8 +29,7 @@ class Vocabulary:
     """
 
     def __init__(self, tokenizer: Tokenizer, image: int, audio: int):
-        if min(image, audio) < 1:
-            raise ValueError(f"{image} image codes and {audio} audio codes; each kind needs at least 1")
+        image, audio = whole("image, the number of its codes,", image), whole("audio, the number of its codes,", audio)
         if tokenizer.bos is None or tokenizer.eos is None:
             raise ValueError("this tokenizer has no ids that open and close a document")
         self.tokenizer = tokenizer

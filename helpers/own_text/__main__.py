@@ -14,6 +14,7 @@ import os
 import sys
 from pathlib import Path
 
+from labjournal import say
 from labjournal.markdown import spelled_out
 
 from .. import own_text, paths, profile
@@ -32,9 +33,6 @@ def main(arguments: list[str] | None = None) -> int:
     except (FloatingPointError, AssertionError) as error:  # the training diverged; the machine computes wrong
         print(spelled_out(f"error: {error}"), file=sys.stderr)
         return 1
-    except BrokenPipeError:  # as in `sample | head`: nobody reads on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except (paths.MissingArtifact, ValueError, OSError) as error:
         print(spelled_out(f"error: {error}"), file=sys.stderr)
         return 2
@@ -155,4 +153,5 @@ def _positive(text: str) -> int:
 
 
 if __name__ == "__main__":
+    say.go_on()
     sys.exit(main())

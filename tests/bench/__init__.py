@@ -1,7 +1,10 @@
 """Measurements that take longer than a test. Each leaves a record in the journal, under the entry that it has here."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
+from helpers import execution, paths
 from labjournal import Entry
 
 
@@ -61,3 +64,12 @@ _ALL = (
 )  # fmt: skip
 BENCHMARKS = {entry.name.removeprefix("bench_"): entry for entry, _ in _ALL}
 SAYS = {entry.name.removeprefix("bench_"): says for entry, says in _ALL}  # what one measures, and how long it takes
+
+
+@contextlib.contextmanager
+def temporary() -> Iterator[str]:
+    """A folder below artifacts/ that goes at the end; after kill -9, with the next one."""
+    below = paths.artifacts("bench", "tmp")
+    below.mkdir(parents=True, exist_ok=True)
+    with execution.own_folder(below) as folder:
+        yield str(folder)

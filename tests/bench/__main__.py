@@ -7,6 +7,8 @@ import importlib
 import signal
 import sys
 
+from labjournal import say
+
 from . import SAYS
 
 
@@ -15,7 +17,7 @@ def main(arguments: list[str]) -> int:
         print('usage: make bench ARGS="NAME [options]"\n')
         for name, what in SAYS.items():
             print(f"  {name:12} {what}")
-        return 2 if arguments else 0
+        return 0 if arguments in ([], ["-h"], ["--help"]) else 2
     for name in ("SIGTERM", "SIGHUP"):  # end like Ctrl-C: the run is closed, temporary folders go
         number = getattr(signal, name, None)
         if number and signal.getsignal(number) != signal.SIG_IGN:
@@ -29,4 +31,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    say.go_on()
     sys.exit(main(sys.argv[1:]))

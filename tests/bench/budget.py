@@ -18,13 +18,12 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from helpers import budget, gpt, hardware, journal, paths, plots
 
-from . import BENCHMARKS
+from . import BENCHMARKS, temporary
 
 # Every model reads 2,048 ids; the first is notebook 03's on a laptop, the last the shape that the course was asked for.
 MODELS = {
@@ -178,7 +177,7 @@ def evaluate(one) -> None:
 def keep(one) -> None:
     from helpers import checkpoint
 
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary() as folder:
         checkpoint.save(one, Path(folder), "bench_budget", "bench")
 
 

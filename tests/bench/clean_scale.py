@@ -14,7 +14,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -23,7 +22,7 @@ import psutil
 from helpers import journal, paths, sources
 from labjournal.markdown import number
 
-from . import BENCHMARKS
+from . import BENCHMARKS, temporary
 
 WORKERS = (1, 2, 4)
 ROUNDS = 3
@@ -36,7 +35,7 @@ def main(arguments: list[str]) -> int:
     run.predict("two_workers", 1.8, unit="times", kind="timing")
     run.predict("four_workers", 1.9, unit="times", kind="timing")  # on two cores
     run.predict("memory_growth", 1.2, unit="times", kind="timing")
-    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+    with temporary() as name:
         folder = Path(name)
         code = sorted(sources.fetch("sympy").rglob("*.py"))
         growth(run, copied(folder / "half", code[::2]), folder)

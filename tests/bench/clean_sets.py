@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import argparse
 import re
-import tempfile
 from pathlib import Path
 
 from helpers import journal
 from mrclean import rules
 
-from . import BENCHMARKS
+from . import BENCHMARKS, temporary
 from .clean_scale import cleaned
 
 COPIES = ("exact_duplicate", "near_duplicate")
@@ -36,7 +35,7 @@ def main(arguments: list[str]) -> int:
         kind, key = name.split("-")[0], _key(name.partition("-")[2])
         parts = sorted(path.iterdir())
         apart = len(parts) > 1 and all(part.is_dir() for part in parts)
-        with tempfile.TemporaryDirectory(prefix="bench-") as out:
+        with temporary() as out:
             seconds, report, memory = cleaned(parts if apart else [path], Path(out) / "out", kind, 2)
         _log_set(run, key, report, memory)
         arms.append(key)

@@ -12,14 +12,13 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from helpers import journal, paths
 from labjournal.markdown import number
 from tests import peers
 
-from . import BENCHMARKS, checkout
+from . import BENCHMARKS, checkout, temporary
 
 ROUNDS = 5
 SAMPLE_BYTES = 1_200_000  # datatrove takes about ten seconds for it
@@ -52,7 +51,7 @@ print(json.dumps({"megabytes_per_second": sum(d.bytes_in for d in documents) / 1
 
 COMMAND = """
 import json, pathlib, subprocess, sys, tempfile, time
-out = tempfile.mkdtemp()
+out = tempfile.mkdtemp(dir="{out}")
 began = time.perf_counter()
 subprocess.run([sys.executable, "-m", "{name}", "{folder}", "--out", out, "--kind", "text", "--workers", "1"],
                capture_output=True)
@@ -98,7 +97,7 @@ def main(arguments: list[str]) -> int:
     texts = sample(documents)
     megabytes = sum(len(text.encode()) for text in texts) / 1e6
     rounds = {name: [] for name in ("filters", "minhash")}
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary() as folder:
         path = Path(folder) / "texts.json"
         path.write_text(json.dumps(texts))
         for turn in range(ROUNDS):
@@ -127,7 +126,7 @@ def main(arguments: list[str]) -> int:
         "{filters_ratio_smallest:.0f}), MinHash with shingling {minhash_ours:.1f} against {minhash_datatrove:.2f} "
         "({minhash_ratio:.0f} times). The whole pipeline reads {pipeline_book:.2f} MB/s of books, {pipeline_wiki:.2f} "
         "of wikitext and {pipeline_code:.2f} of code.",
-        decision="datatrove {version} decides as recorded; tests/test_peers.py holds this project against that.",
+        decision="datatrove {version} decides as recorded; tests/test_scores.py holds this project against that.",
         version=recorded["version"],
     )  # fmt: skip
     return 0
@@ -160,8 +159,9 @@ def command(run, against: Path, folder: Path) -> None:
         seconds = {}
         for place in (paths.ROOT, against)[:: 1 if turn % 2 == 0 else -1]:
             name = "mrclean" if (place / "packages" / "mrclean").is_dir() else "helpers.mrclean"
-            script = COMMAND.format(name=name, folder=str(folder))
-            seconds[place] = alone([sys.executable, "-c", script], place)
+            with temporary() as out:
+                script = COMMAND.format(name=name, folder=str(folder), out=out)
+                seconds[place] = alone([sys.executable, "-c", script], place)
         for what, found in ratios.items():
             found.append(seconds[against][what] / seconds[paths.ROOT][what])
     for what, found in ratios.items():

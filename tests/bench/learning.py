@@ -112,7 +112,7 @@ def learned(name: str, arm: Arm, settings, machine, data: Data, folder, seed: in
     answers = finetune.predict(model, tokenizer, data.test.texts, settings, machine)
     result = {
         **finetune.judge(answers, data.test.labels, data.test.soft),
-        "ece": calibration_error(answers, data.test.labels),
+        "ece": classify.calibration_error(answers, data.test.labels),
         "answers": answers.tolist(),
         "seconds": seconds,
         "peak": peak.allocated or peak.mb,
@@ -120,13 +120,6 @@ def learned(name: str, arm: Arm, settings, machine, data: Data, folder, seed: in
     }
     paths.write_json(place, result)
     return result
-
-
-def calibration_error(answers: np.ndarray, labels: np.ndarray, bins: int = 10) -> float:
-    """Expected calibration error of the chosen side's probability, as notebook 17 counts it."""
-    sure, right = np.maximum(answers, 1 - answers), (answers > 0.5) == (labels == 1)
-    place = np.minimum((2 * bins * (sure - 0.5)).astype(int), bins - 1)
-    return float(np.abs(np.bincount(place, right - sure, minlength=bins)).sum() / len(right))
 
 
 def soft_loss(outputs, labels: torch.Tensor, num_items_in_batch=None) -> torch.Tensor:

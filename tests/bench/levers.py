@@ -22,7 +22,6 @@ import multiprocessing
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -31,7 +30,7 @@ import numpy as np
 
 from helpers import gpt, hardware, journal, plots, stats, training
 
-from . import BENCHMARKS, arms, tried
+from . import BENCHMARKS, arms, temporary, tried
 
 ADDED_STEPS = 500  # of add one, with batches as large as the plain recipe's
 PLAIN_LENGTHS = (354, 500, 707, 1000, 1414, 2000)
@@ -101,7 +100,7 @@ def main(arguments: list[str]) -> int:
     run = journal.start(BENCHMARKS["levers"], config=config, data_hash=data_hash[:16])
     run.predict("fast_characters", 110_000, unit="characters")
     run.predict("worth_fast_Muon", 1.4, unit="times")
-    with tempfile.TemporaryDirectory(prefix="levers-") as folder:
+    with temporary() as folder:
         np.save(Path(folder) / "ids.npy", ids)
         spawn = multiprocessing.get_context("spawn")
         cores, given = hardware.usable_cores(), (folder, letters, target)

@@ -7,6 +7,7 @@ measured first, alone on the machine and in turn; all get as many steps as fit i
 - the table: each architecture once, with the loss on the way, which stands for cheaper estimates;
 - the best of it and the one made by hand again with fresh seeds; some drawn at random with another seed; and some with
   LONGER times the seconds;
+- the one made by hand for as long as a whole search takes;
 - the supernet, with its decisions mixed and learned (DARTS, first order) or drawn anew for each step.
 
 Each result is kept on disk, so a start that was killed goes on with the next one.
@@ -32,6 +33,7 @@ from .supernet import SPACE, Net, bits
 
 SECONDS = 4.0  # of steps, on one core
 LONGER = 4
+PRICE, PRICE_SEEDS = 40, (1, 2)  # trainings of a search in notebook 07: the one made by hand, trained for as long
 BATCH, EVALUATED = 16, 32  # windows; batches of either side
 SIZE = 2 ** len(SPACE)
 BY_HAND = 0b00001111  # as large as the space allows, and otherwise as GPT-2 has it
@@ -47,8 +49,8 @@ ONE_CORE = hardware.Hardware("cpu", "", "float32", 1, 1, 8.0, {"float32": 1.0}, 
 def main(arguments: list[str]) -> int:
     argparse.ArgumentParser(prog="make bench ARGS=nas", description=__doc__.splitlines()[0]).parse_args(arguments)
     data_hash = arms.text()[2][:16]
-    config = {"space": SPACE, "seconds": SECONDS, "longer": LONGER, "batch_size": BATCH, "top": TOP, "fresh": FRESH,
-              "again": AGAIN, "long": LONG, "darts_steps": DARTS_STEPS, "darts_rate": DARTS_RATE,
+    config = {"space": SPACE, "seconds": SECONDS, "longer": LONGER, "price": PRICE, "batch_size": BATCH, "top": TOP,
+              "fresh": FRESH, "again": AGAIN, "long": LONG, "darts_steps": DARTS_STEPS, "darts_rate": DARTS_RATE,
               "paths_steps": PATHS_STEPS}  # fmt: skip
     run = journal.start(BENCHMARKS["nas"], config=config, seed=0, data_hash=data_hash)
     run.predict("tau_half", 0.8, unit="")  # the order at half the steps, against that at the end
@@ -67,6 +69,7 @@ def main(arguments: list[str]) -> int:
         again = make("alone", [{"number": int(n), "steps": steps[n], "seed": 1} for n in redrawn])
         longer = np.unique([*redrawn[:LONG], *np.argsort(seen)[:8], BY_HAND])
         long = make("alone", [{"number": int(n), "steps": LONGER * steps[n], "seed": 0} for n in longer])
+        price = make("alone", [{"number": BY_HAND, "steps": PRICE * steps[BY_HAND], "seed": s} for s in PRICE_SEEDS])
         darts = make("darts", [{"steps": DARTS_STEPS, "seed": s} for s in DARTS_SEEDS])
         shared = make("paths", [{"steps": PATHS_STEPS, "seed": s} for s in PATHS_SEEDS])
     report(run, table, steps, seen)
@@ -76,11 +79,13 @@ def main(arguments: list[str]) -> int:
                   "shared": np.mean([one["losses"] for one in shared], axis=0)}  # fmt: skip
     report_ranks(run, seen, estimates, (redrawn, again), (longer, long))
     report_darts(run, seen, darts, shared)
-    run.log(machine_seconds=sum(one["seconds"] for kind in (table, best, again, long, darts, shared) for one in kind),
-            unit="s", kind="timing")  # fmt: skip
+    run.log(by_hand_at_the_price=np.mean([one["test"] for one in price]), unit="nats/token", better="lower")
+    everything = [*table, *best, *again, *long, *price, *darts, *shared]
+    run.log(machine_seconds=sum(one["seconds"] for one in everything), unit="s", kind="timing")
     run.finish(
         verdict="{n} architectures, {seconds:g} seconds of steps each: {best_val:.3f} to {worst_val:.3f} nats. With "
-        "fresh seeds the best has {best_fresh:.3f}, the one made by hand {by_hand:.3f}. Kendall's tau with the end: "
+        "fresh seeds the best has {best_fresh:.3f}, the one made by hand {by_hand:.3f}, and "
+        "{by_hand_at_the_price:.3f} after as long as a search. Kendall's tau with the end: "
         "half the steps {tau_half:.2f}, {longer} times the steps {tau_longer:.2f}, another seed {tau_seed:.2f}, shared "
         "weights {tau_shared:.2f}. What DARTS chose has rank {darts_rank:.0f} in the mean of {d} seeds.",
         decision="Notebook 07 searches on this table.",

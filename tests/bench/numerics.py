@@ -15,7 +15,6 @@ import argparse
 import dataclasses
 import multiprocessing
 import statistics
-import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -23,7 +22,7 @@ import numpy as np
 
 from helpers import gpt, hardware, journal, plots, stats, training
 
-from . import BENCHMARKS, arms
+from . import BENCHMARKS, arms, temporary
 
 STEPS, BATCH = 60, 16
 PASSES, SMALL_BATCH, DROPOUT = 2, 24, 0.2
@@ -40,7 +39,7 @@ def main(arguments: list[str]) -> int:
     run.predict("largest_deviation", 0.2, unit="standard deviations")
     run.predict("attention_dropout_effect", 0.0, unit="nats/character")
     spawn = multiprocessing.get_context("spawn")
-    with tempfile.TemporaryDirectory(prefix="numerics-") as folder:
+    with temporary() as folder:
         np.save(Path(folder) / "ids.npy", ids)
         given = (folder, letters)
         with ProcessPoolExecutor(

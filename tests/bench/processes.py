@@ -6,16 +6,17 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 
 from helpers import paths
+
+from . import temporary
 
 
 def measure(script: str, processes: int) -> dict[str, list[float]]:
     """Run `script`, which prints a JSON object of name -> measured values, and gather what all of them measured."""
     found: dict[str, list[float]] = {}
     for _ in range(processes):
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        with temporary() as folder:
             done = subprocess.run(
                 [sys.executable, "-c", script], cwd=paths.ROOT, env={**os.environ, "LAB_WORKSPACE": folder},
                 capture_output=True, text=True, check=True,

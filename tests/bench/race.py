@@ -30,7 +30,7 @@ import numpy as np
 
 from helpers import budget, gpt, hardware, journal, plots, stats
 
-from . import BENCHMARKS, arms, checkout
+from . import BENCHMARKS, arms, checkout, temporary
 
 TURNS = 3  # of race 2 and 3
 ASKED = {"block_size": 256, "n_layer": 6, "n_head": 6, "n_embd": 384, "dropout": 0.2}
@@ -66,7 +66,7 @@ def main(arguments: list[str]) -> int:
         name, guess, unit = guesses[race]
         run.predict(name, guess, unit=unit, kind="timing")
     said = []
-    with tempfile.TemporaryDirectory(prefix="race-") as folder:
+    with temporary() as folder:
         np.save(Path(folder) / "ids.npy", ids)
         for race, work in ((1, to_target), (2, throughput), (3, against_the_limit)):
             if race in options.races:

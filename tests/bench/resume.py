@@ -8,13 +8,12 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from helpers import checkpoint, hardware, journal, paths
 
-from . import BENCHMARKS
+from . import BENCHMARKS, temporary
 
 KILLS = 20
 STEPS = 400
@@ -27,7 +26,7 @@ def main(arguments: list[str]) -> int:
     kills = parser.parse_args(arguments).kills
     run = journal.start(BENCHMARKS["resume"], config={"kills": kills, "steps": STEPS, "sizes": "smoke"}, seed=1)
     run.predict("different_losses", 0, unit="steps")
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary() as folder:
         found = killed_and_resumed(Path(folder), kills, STEPS, random.Random(1))
     run.log(kills=found["kills"], unit="kills")
     run.log(steps=found["steps"], unit="steps")

@@ -10,7 +10,6 @@ import argparse
 import copy
 import io
 import logging
-import tempfile
 import time
 import warnings
 from collections.abc import Callable
@@ -22,7 +21,7 @@ import torch
 from helpers import classify, encoder, hardware, journal, judge, paths, profile, stats
 from labjournal.markdown import number
 
-from . import BENCHMARKS
+from . import BENCHMARKS, temporary
 
 VERSIONS = {
     "torch": "PyTorch, float32",
@@ -50,7 +49,7 @@ def main(arguments: list[str]) -> int:
     run.predict("flips_onnx_int8_rows", 25, unit="answers")
     run.predict("flips_torch_int8", 80, unit="answers")
     classifier, machine = judge.load(folder), hardware.load()
-    with tempfile.TemporaryDirectory() as place:
+    with temporary() as place:
         made = versions(classifier, Path(place), machine.threads)
         asked = {name: answers(logits, classifier.tokenizer, test.texts) for name, (logits, _) in made.items()}
         took = in_turn({name: logits for name, (logits, _) in made.items()}, classifier.tokenizer, test.texts)

@@ -16,7 +16,6 @@ import random
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from itertools import pairwise
@@ -26,7 +25,7 @@ from helpers import bpe, journal, mrclean, paths, profile
 from helpers.budget import PeakMemory
 from labjournal.markdown import number
 
-from . import BENCHMARKS
+from . import BENCHMARKS, temporary
 
 VOCABULARY = 4096  # 256 bytes and merges, no specials: the same for all who learn
 SAMPLE_BYTES = 5_000_000
@@ -48,7 +47,7 @@ def main(arguments: list[str]) -> int:
     run.predict("per_merge_ratio", 2000, unit="times", kind="timing")
     run.predict("encode_ratio", 0.98, unit="times", kind="timing")
     run.predict("longest_run_seconds", 0.5, unit="s", kind="timing")
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary() as folder:
         path, texts = Path(folder) / "texts.json", sample([row["text"] for row in corpus["train"]])
         megabytes = sum(len(text.encode("utf-8")) for text in texts) / 1e6
         merges = bpe.learn_merges(bpe.count_pieces(texts), VOCABULARY - 256)

@@ -13,13 +13,12 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from helpers import bpe, journal, paths
 
-from . import BENCHMARKS
+from . import BENCHMARKS, temporary
 
 WRITERS, APPENDS, KILLS, STRINGS, MODELS, DAMAGES = 8, 100, 15, 100_000, 100, 1000
 
@@ -67,7 +66,7 @@ def main(arguments: list[str]) -> int:
     for name, unit in names.items():
         run.predict(name, 1e-5 if name == "cache_difference" else 0, unit=unit)
     for part in (writers, kills, network, strings, models, damages):
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        with temporary() as folder:
             began = time.monotonic()
             found = part(Path(folder))
         for name, value in found.items():

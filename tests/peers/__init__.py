@@ -10,10 +10,10 @@ import hashlib
 import json
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from helpers import mrclean, paths, profile
+from tests.bench import temporary
 
 FOLDER = Path(__file__).parent
 DECISIONS = FOLDER / "decisions.json"
@@ -54,7 +54,7 @@ def oracle_documents() -> list[dict]:
 
 def datatrove_decisions(python: str, documents: list[dict]) -> dict:
     """{"version", "decisions": {id: {filter: its reason, or "" for keep}}}, from the real program."""
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary() as folder:
         path = Path(folder) / "documents.json"
         path.write_text(json.dumps(documents), "utf-8")
         command = [python, str(FOLDER / "datatrove_decisions.py"), str(path)]

@@ -4,13 +4,14 @@ import json
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 from datatrove.data import Document
 from datatrove.pipeline.dedup import MinhashDedupSignature
 from datatrove.pipeline.filters import GopherQualityFilter, GopherRepetitionFilter
 
 quality, repetition = GopherQualityFilter(), GopherRepetitionFilter()
-minhash = MinhashDedupSignature(tempfile.mkdtemp())
+minhash = MinhashDedupSignature(tempfile.mkdtemp(dir=Path(sys.argv[1]).parent))
 
 
 def filters(text):

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
 import warnings
 
-from . import follow, render, store
+from . import follow, render, say, store
 from .markdown import clean, escape, spelled_out
 from .project import committed, current, journal_dir, relative
 
@@ -33,9 +32,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:  # how --follow ends
         return 0
     except (ValueError, OSError) as error:
-        if isinstance(error, BrokenPipeError):  # as in `list | head`: nobody reads on
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
         print(spelled_out(f"error: {store.message(error)}"), file=sys.stderr)
         return 2
 
@@ -131,6 +127,8 @@ def _following(options: argparse.Namespace):
         if ended and options.follow and not getattr(options, "json", False) and terminal and terminal.isatty():
             terminal.write("\a")
             terminal.flush()
+        if 1 in say.unread:  # as in `events --follow | head`
+            return
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -282,12 +280,7 @@ def _print(text: str) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDTH, no_color=True)
-    console.on_broken_pipe = _nobody_reads
     console.print(_markdown(spelled_out(text)))
-
-
-def _nobody_reads() -> None:
-    raise BrokenPipeError  # rich would end with the status of a run that differs
 
 
 def _caption(figure: re.Match) -> str:
@@ -314,4 +307,5 @@ def _markdown(text: str):
 
 
 if __name__ == "__main__":
+    say.go_on()
     sys.exit(main())

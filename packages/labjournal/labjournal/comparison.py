@@ -166,7 +166,8 @@ def _decide(row: dict, name: str, first: list[dict], second: list[dict], old: li
 
 def _one_against_one(row: dict, name: str, first: dict, second: dict) -> None:
     items = [store.items(run, name) for run in (first, second)]
-    if row["difference"] == 0 and (None in items or items[0] == items[1]):
+    # The difference of a whole number beyond 2**53 and a float can be 0 all the same.
+    if first["metrics"][name]["final"] == second["metrics"][name]["final"] and (None in items or items[0] == items[1]):
         row["verdict"] = "identical"
     elif all(scores is not None for scores in items):
         old, new = (np.asarray(scores, float) for scores in items)

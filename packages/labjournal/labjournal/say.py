@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import html
+import io
 import numbers
 import os
 import string
@@ -144,6 +145,30 @@ def put(text: str) -> None:
     except OSError:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+unread: set[int] = set()  # of standard output (1) and error (2): where nobody reads on
+
+
+class _Output(io.FileIO):
+    def write(self, data) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            unread.add(self.fileno())
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+            return len(data)
+
+
+def go_on() -> None:
+    """For a command: where nobody reads on, as in `list | head`, it goes on and ends with its own exit status."""
+    for name in ("stdout", "stderr"):
+        was = getattr(sys, name)
+        if was is None or was.isatty():
+            continue
+        lines = was.line_buffering or was.write_through
+        raw = io.BufferedWriter(_Output(was.fileno(), "w", closefd=False))
+        setattr(sys, name, io.TextIOWrapper(raw, was.encoding, was.errors, line_buffering=lines))
 
 
 def show_image(picture: bytes, alt: str) -> None:

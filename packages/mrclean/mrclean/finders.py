@@ -18,7 +18,7 @@ from collections.abc import Iterator
 _BASE64 = "A-Za-z0-9+/"
 # Between the lines of a key: line ends, and where the key stands in code or a mail, quotes, "\n" or "> ".
 _BETWEEN = r"(?:\\[nr]|[\s\"',>+|\\]){1,24}"
-_LINE = rf"{_BETWEEN}[{_BASE64}]{{16,100}}={{0,2}}(?![{_BASE64}=])"
+_LINE = rf"(?:{_BETWEEN})?[{_BASE64}]{{16,8000}}={{0,2}}(?![{_BASE64}=])"
 _LAST_LINE = rf"{_BETWEEN}(?:[{_BASE64}]{{1,76}}={{1,2}}|[{_BASE64}]{{1,76}}\Z)"
 _NO_PROSE = r"(?![^-]{0,100}?(?:[a-z]{1,12} ){4})"  # "begins with …, and ends with …"
 _KEY_HEAD = r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
@@ -55,20 +55,18 @@ SECRETS = {
     "Hugging Face token": (("hf_", "api_org_"), r"(?<![A-Za-z0-9])(?:hf|api_org)_[A-Za-z0-9]{34}(?!\w)"),
     "token with the issuer's sign": (
         (
-            "dop_v1_",
-            "doo_v1_",
-            "shpat_",
-            "shpss_",
-            "hvs.",
-            "dckr_pat_",
-            "sk-or-v1-",
-            "gsk_",
-            "glrt-",
-            "whsec_",
-            "ya29.",
+            *("dop_v1_", "doo_v1_", "shpat_", "shpss_", "hvs.", "dckr_pat_", "sk-or-v1-", "gsk_", "glrt-", "whsec_"),
+            *("ya29.", "glsa_", "glc_", "xai-", "ATATT3", "ATCTT3"),
         ),
         r"(?<![\w-])(?:do[op]_v1_[0-9a-f]{64}|shp(?:at|ss)_[0-9a-fA-F]{32}|hvs\.[\w-]{24,200}|dckr_pat_[\w-]{27}"
-        r"|sk-or-v1-[0-9a-f]{64}|gsk_[A-Za-z0-9]{52}|glrt-[\w-]{20,64}|whsec_[A-Za-z0-9+/=]{32,64}|ya29\.[\w-]{30,400})(?!\w)",
+        r"|sk-or-v1-[0-9a-f]{64}|gsk_[A-Za-z0-9]{52}|glrt-[\w-]{20,64}|whsec_[A-Za-z0-9+/=]{32,64}|ya29\.[\w-]{30,400}"
+        r"|glsa_[A-Za-z0-9]{32}_[0-9a-fA-F]{8}|glc_[A-Za-z0-9+/]{32,400}={0,2}|xai-[A-Za-z0-9]{70,100}"
+        r"|AT[AC]TT3[\w=-]{60,300})(?!\w)",
+    ),
+    "PuTTY key": (
+        ("Private-Lines: ",),
+        rf"Private-Lines: \d{{1,4}}(?=\s+[{_BASE64}]{{40}})"
+        rf"(?P<secret>(?:{_BETWEEN}[{_BASE64}]{{1,100}}={{0,2}}(?![\w-])){{1,400}})",
     ),
     "Telegram token": ((":AA",), r"(?<=\d):AA[\w-]{33}(?![\w-])"),
     "web hook": (
@@ -94,7 +92,7 @@ _NAME_BACKWARDS = re.compile(rf"[{_LETTERS}_.+%'-]+")
 _FILE_ENDING = r"(?:png|jpe?g|gif|svg|webp|tar|gz|html?|js|css|txt|json)(?![A-Za-z0-9])"
 _EASTERN = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\u0e00-\u0e7f"
 _LABEL = rf"(?:[{_LETTERS}](?:[{_LETTERS}-]{{0,61}}[{_LETTERS}])?|[{_EASTERN}]{{1,40}})"
-_TOP = r"(?:[A-Za-z]{2,24}|xn--[A-Za-z0-9-]{2,59}|[\u0400-\u04ff]{2,10})"
+_TOP = r"(?:xn--[A-Za-z0-9-]{2,59}|[A-Za-z]{2,24}|[\u0400-\u04ff]{2,10})"
 _DOMAIN = re.compile(
     rf"(?:[ ]?\n[ \t>]{{0,8}})?(?:{_LABEL}\.){{1,8}}(?!{_FILE_ENDING}){_TOP}(?![A-Za-z0-9]|-[A-Za-z0-9])"
 )
@@ -115,21 +113,23 @@ _IPV6 = re.compile(  # 2000::/3, all there is
 )
 _TWO_COLONS = re.compile(r":[0-9A-Fa-f]{0,4}:")
 _NO_ADDRESS = re.compile(  # what four numbers are when this stands before them
-    r"(?:(?<![A-Za-z])(?:version|release|build|firmware|v|ver|section|clause|article|chapter|oid|posix|rev(?:ision)?|see"
-    r"|branch|cvs|rcs|merged(?:[ ]\w{1,20})?)|§|[=<>~]=|1003\.\w{1,3}|,v)[.:]?\s{0,3}$",
+    r"(?:(?:(?<![A-Za-z])(?:release|build|firmware|v|ver|sec(?:tion)?|clause|article|chapter|oid|posix|rev(?:ision)?|see"
+    r"|fig(?:ure)?s?|tables?|eqs?|equation|theorem|lemma|appendix|exercise|branch|cvs|rcs|merged(?:[ ]\w{1,20})?)"
+    r"|§|[=<>~]=|1003\.\w{1,3}|,v)[.:]?\s{0,3}|version[\"'>]?\s?[.:=(]?\s{0,3}[\"'(]?)$",
     re.I | re.ASCII,
 )
-_BLANK = r"(?:[ .\xa0\u2009\u202f\u2010-\u2013/\t-]|[ ]{2})"
-_LINE_END = r"[ -]?\n[ \t>]{0,8}"
+_DASH = r"\u2010-\u2013\u2212-"
+_BLANK = rf"(?:[ .\xa0\u2009\u202f/\t{_DASH}]|[ ]{{2}})"
+_LINE_END = r"[ -]?\n[ \t>#]{0,8}"  # with what stands before a line in a mail or a comment
 _BETWEEN_DIGITS = rf"(?:{_BLANK}|{_LINE_END})"
-_NUMBER_ENDS = r"(?![0-9a-wyz]|[-\u2010-\u2013][0-9A-Za-z]|\.[0-9]|x[^0-9])"
+_NUMBER_ENDS = rf"(?![0-9a-wyz]|[{_DASH}][0-9A-Za-z]|\.[0-9]|x[^0-9])"
 _INTERNATIONAL = re.compile(
     rf"(?<![0-9+-])(?<![0-9]\.)(?<![a-zA-Z][a-zA-Z])(?:\+|\(?00(?=[1-9][0-9]{{0,2}}{_BLANK}))[0-9]{{1,3}}{_BETWEEN_DIGITS}?"
     rf"(?:\(?[0-9]{{1,4}}\)?{_BETWEEN_DIGITS}?){{1,4}}[0-9]{{2,6}}{_NUMBER_ENDS}"
 )
 _NORTH_AMERICAN = re.compile(
     rf"(?<![0-9A-Za-z+-])(?<![0-9]\.)(?:(?:1[ .-])?(?:\([0-9]{{3}}\){_BETWEEN_DIGITS}?[0-9]{{3}}{_BETWEEN_DIGITS}"
-    rf"|[0-9]{{3}}{_BETWEEN_DIGITS}[0-9]{{3}}(?:[.\u2010-\u2013-]|-\n[ \t>]{{0,8}})"
+    rf"|[0-9]{{3}}{_BETWEEN_DIGITS}[0-9]{{3}}(?:[.{_DASH}]|-\n[ \t>#]{{0,8}})"
     rf"|[0-9]{{3}}-(?:{_LINE_END})?[0-9]{{3}}{_BETWEEN_DIGITS})"
     # With blanks alone, not in a row of numbers.
     r"|(?<![0-9][ \n])[0-9]{3}[ \xa0\n][0-9]{3}[ \xa0\n](?![0-9]{4}[ \n][0-9]))[0-9]{4}"
@@ -141,6 +141,7 @@ _SCORES = re.compile(
     r"(?:^|[^A-Za-z])(?!(?:Tel|Phone|Call|Fax|Cell|Mobile|Ph|T|P|Text|Dial|At)\.? ?$)[A-Z][A-Za-z]*\.? ?$"
 )
 _END_OF_PHONE = re.compile(rf"[0-9]{{3}}{_BETWEEN_DIGITS}[0-9]{{4}}")
+_DOI = re.compile(r"(?<![0-9])10\.[0-9]{4,9}/\S*$")  # of a paper: 10.6822/938-413-8876
 _IN_A_LINK = re.compile(
     r"(?:tel|sms|callto|wa\.me)[:/]/{0,2}(?P<secret>\+?[0-9][0-9().\x20-]{5,18}[0-9])(?![0-9A-Za-z])"
 )
@@ -166,6 +167,7 @@ def find(text: str) -> list[tuple[int, int, str]]:
     if _TWO_COLONS.search(text):
         spans += [(*m.span(), "IP address") for m in _IPV6.finditer(text) if _is_public(m)]
     spans += [(*span, "phone") for span in _phones(text)]
+    spans = [span for span in spans if span[2] != "phone" or not _DOI.search(text[max(0, span[0] - 40) : span[0]])]
     kept: list[tuple[int, int, str]] = []
     for span in sorted(spans, key=lambda span: (span[0], -span[1])):
         if not kept or span[0] >= kept[-1][1]:
@@ -192,8 +194,8 @@ def _secrets(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _addresses(text: str) -> Iterator[tuple[int, int]]:
-    for at in _places(text, "@"):
-        if (begin := _name_before(text, at)) < at and (domain := _DOMAIN.match(text, at + 1)):
+    for at, behind in [(at, at + len(sign)) for sign in ("@", "%40") for at in _places(text, sign)]:  # "%40" in a link
+        if (begin := _name_before(text, at)) < at and (domain := _DOMAIN.match(text, behind)):
             path = _PATH.match(text, domain.end())
             if not path or "@" in text[domain.end() : domain.end() + 80].split()[0]:
                 yield begin, domain.end()
@@ -265,7 +267,7 @@ def _dialled(candidate: str) -> int:
     import phonenumbers
 
     while candidate:
-        number = re.sub(r"-?\s*\n[\s>]*", " ", candidate)
+        number = re.sub(r"-?\s*\n[\s>#]*", " ", candidate)
         number = re.sub(r"^00", "+", number)
         try:
             if phonenumbers.is_valid_number(phonenumbers.parse(number, "US")):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import json
 import re
 
@@ -40,10 +42,29 @@ _HTML = re.compile(
     r"<(?:!doctype\s+html|html[\s>]|head[\s>]|body[\s>]|meta\s[^<>]*charset|title>[^<>]*</title>)",
     re.I | re.S,
 )
-_XML = re.compile(r"\s*<\?xml\s|\s*<[\w:.-]{1,40}\s[^<>]*\bxmlns(?::\w+)?=", re.I)
+# Without a head of its own: what begins with such a tag and goes on with another, or has one before most lines.
+_TAG = re.compile(
+    r"^\s*</?(?:p|div|script|style|table|t[rdh]|[uo]l|li|h[1-6]|d[ltd]|section|article|nav|header|footer|form|span)"
+    r"(?:\s[^<>]{0,1000})?>",
+    re.I | re.M,
+)
+_OBJECT = re.compile(r"\s*\[?\s*\{\s*\"[^\"\n]{1,200}\"\s*:")
+_MARKDOWN = re.compile(r"^(?:#{1,6} |```)|\]\(http", re.M)
+_XML = re.compile(
+    rf"\s*<\?xml\s|\s*{_COMMENTS}(?:<!doctype\s|<[\w:.-]{{1,40}}\s[^<>]*\bxmlns(?::\w+)?="
+    # Or a tag that is none of HTML's, and another one right in it, with an end.
+    r"|<(?!(?:a|b|i|p|s|u|br|center|code|details|div|em|font|h\d|img|kbd|li|ol|picture|pre|small|span|strong|su[bp]"
+    r"|summary|table|t[dr]|ul)[\s>])[a-z_][\w:.-]{0,40}(?:\s[^<>]{0,1000})?>\s*<([a-z_][\w:.-]{0,40})[\s>].*</\1>)",
+    re.I | re.S,
+)
 _MBOX = re.compile(r"From \S+.{0,60}\d{4}\s*\n(?:[A-Z][\w-]{1,40}: .*\n(?:[ \t].*\n)*){2}")
-_HEX_DUMP = re.compile(r"^(?:0x)?[0-9a-fA-F]{7,16}:?(?:[ \t]+[0-9a-fA-F]{2,8}){4,}", re.M)
-_BASE64_LINE = re.compile(r"^[A-Za-z0-9+/]{60,}={0,2}$", re.M)
+_MIME = re.compile(r"(?:[A-Z][\w-]{1,40}: .*\n(?:[ \t].*\n)*)*?Content-Type: multipart/", re.I)
+_DATA = (  # what it is, its lines, and what one of them has
+    ("a hex dump", r"^(?:0x)?[0-9a-fA-F]{7,16}:?(?:[ \t]+[0-9a-fA-F]{2,8}){4,}", r"[a-fA-F]"),
+    ("base64; decode it first", r"^[A-Za-z0-9+/]{60,}={0,2}$", r"[a-z]"),
+    ("uuencoded; decode it first", r"^(?:begin [0-7]{3} .*|M[ -`]{60})$", r"^begin [0-7]{3} "),
+    ("a program (Intel hex or S-records)", r"^(?::[0-9A-F]{10,}|S\d[0-9A-F]{8,})$", r""),
+)
 
 
 def packed(head: bytes) -> str:
@@ -65,20 +86,37 @@ def binary(head: bytes) -> str:
 
 
 def is_rows(head: str) -> bool:
-    """JSON lines: two whole lines, each an object; or the only line there is, with a text of its own in it."""
-    lines = [line for line in head.split("\n")[:-1] if line.strip()][:2]
-    if not lines or not all(line.lstrip().startswith("{") and line.rstrip().endswith("}") for line in lines):
-        return False
+    """JSON lines: two whole lines, each an object; or the only line, cut off or with a text of its own in it."""
+    lines = [line for line in head.split("\n") if line.strip()]
     try:
-        return all(isinstance(json.loads(line), dict) for line in lines)
+        rows = [json.loads(line) for line in lines[: min(2, max(1, len(lines) - 1))]]  # the last may be cut off
     except (ValueError, RecursionError):
-        return False
+        return len(lines) == 1 and bool(_OBJECT.match(head))
+    own = len(lines) > 1 or any(isinstance(of, str) for row in rows if isinstance(row, dict) for of in row.values())
+    return own and all(isinstance(row, dict) for row in rows)
 
 
-def not_prose(head: str) -> str:
+def is_table(head: str, column: str) -> bool:
+    """Rows of as many cells each, below a line of names: three or more, or two of which one is `column`."""
+    lines = head.split("\n", 50)[:50]
+    for mark in filter(lines[0].__contains__, "\t;,"):
+        rows: list[list[str]] = []
+        with contextlib.suppress(csv.Error):
+            rows.extend(csv.reader(lines, delimiter=mark, strict=True))
+        names, *rest = rows[:-1] or [[]]  # the last may be cut off
+        named = len({*names}) == len(names) and all(re.fullmatch(r"[A-Za-z_][\w .()/%-]{0,40}", name) for name in names)
+        even = all(len(row) == len(names) and not any(cell.startswith(" ") for cell in row) for row in rest)
+        if named and even and len(rest) >= 3 and (len(names) > 2 or column in names):
+            return True
+    return False
+
+
+def not_prose(head: str, name: str = "") -> str:
     """What a text is that nobody reads as one: mark-up, data, a mailbox; "" where nothing of the kind is known."""
     begin = head[:4000].lstrip("\ufeff")
-    if _HTML.match(begin):
+    tagged, lines = len(_TAG.findall(begin)), len(re.findall(r"^.*\S", begin, re.M))
+    bare = tagged > 1 and (2 * tagged > lines or _TAG.match(begin)) and not _MARKDOWN.search(head)
+    if bare or _HTML.match(begin) or (name.endswith((".html", ".htm", ".xhtml")) and re.search(r"</?\w[^<>]*>", head)):
         return "HTML; turn it into text first, with trafilatura or pandoc"
     for sign, what in _MARKED_UP.items():
         if begin.lstrip().startswith(sign):
@@ -87,14 +125,15 @@ def not_prose(head: str) -> str:
         return "XML; take the text out first"
     if _MBOX.match(begin):
         return "a mailbox (mbox); take the messages out with Python's mailbox"
+    if _MIME.match(begin):
+        return "a mail or page in MIME parts; take the text out with Python's email"
     if begin.lstrip()[:1] in ("{", "[") and (what := _json(head)):
         return what
-    lines = max(1, min(200, head.count("\n")))
-    top = "\n".join(head.split("\n")[:200])
-    if lines >= 5 and len(_HEX_DUMP.findall(top)) > 0.8 * lines and re.search("[a-fA-F]", top):
-        return "a hex dump"
-    if lines >= 5 and len(_BASE64_LINE.findall(top)) > 0.8 * lines and re.search("[a-z]", top):
-        return "base64; decode it first"
+    top = head.split("\n", 200)[:200]
+    for what, line, sign in _DATA:
+        found = sum(bool(re.match(line, of)) for of in top)
+        if found >= 5 and found > 0.8 * (len(top) - 1) and any(re.search(sign, of) for of in top):
+            return what
     return ""
 
 
@@ -106,5 +145,5 @@ def _json(text: str) -> str:
         found = json.loads(text)
     except (ValueError, RecursionError):
         # Cut off or not: a brace, and then a key in quotation marks and a colon, begins no prose.
-        return "JSON" if re.match(r"\s*\[?\s*\{\s*\"[^\"\n]{1,200}\"\s*:", text) else ""
+        return "JSON" if _OBJECT.match(text) else ""
     return "JSON" if isinstance(found, (dict, list)) and found else ""

@@ -105,7 +105,8 @@ def _find_in_code(text: str) -> list[tuple[int, int, str]]:
         for low, high in quoted[first : bisect.bisect_left(begins, end)]:
             inside = low <= begin and end <= high
             # A name may have an apostrophe, and so seem to begin before the string: b'jo@example.org'.
-            if inside or (what in ("key", "e-mail") and max(begin, low) < min(end, high)):
+            over_lines = what in ("key", "e-mail") or "#" in text[begin:end]  # of strings, or of comments
+            if inside or (over_lines and max(begin, low) < min(end, high)):
                 kept.append((max(begin, low), min(end, high), what))
     return kept
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import inf
@@ -91,15 +92,8 @@ RULE_SETS = {
             Limit("duplicate_paragraph_chars", high=0.20),
             Limit("duplicate_lines", high=0.30),
             Limit("duplicate_line_chars", high=0.20),
-            Limit("top_2_gram", high=0.20),
-            Limit("top_3_gram", high=0.18),
-            Limit("top_4_gram", high=0.16),
-            Limit("duplicate_5_grams", high=0.15),
-            Limit("duplicate_6_grams", high=0.14),
-            Limit("duplicate_7_grams", high=0.13),
-            Limit("duplicate_8_grams", high=0.12),
-            Limit("duplicate_9_grams", high=0.11),
-            Limit("duplicate_10_grams", high=0.10),
+            *(Limit(f"top_{n}_gram", high=(24 - 2 * n) / 100) for n in range(2, 5)),  # 0.20, 0.18, 0.16
+            *(Limit(f"duplicate_{n}_grams", high=(20 - n) / 100) for n in range(5, 11)),  # 0.15 to 0.10
         ),
         "Rae and others 2021, table A1: shares of lines and paragraphs, else of characters",
     ),
@@ -132,9 +126,9 @@ class Kind:
     min_chars: Rule
     same_side: Rule  # from this share of word runs on, two documents are not divided between training and validation
     min_english: Rule | None = None  # None: in any language
-    near_duplicate: Rule = Rule(0.70, "Jaccard", "BigCode, text-dedup")
-    bands: Rule = Rule(14, "bands", "FineWeb")
-    rows: Rule = Rule(8, "rows", "FineWeb")
+    near_duplicate: Rule = Rule(0.70, "Jaccard", "BigCode, text-dedup", least=0.05)
+    bands: Rule = Rule(14, "bands", "FineWeb", least=1)
+    rows: Rule = Rule(8, "rows", "FineWeb", least=1)
     cuts: tuple[str, ...] = ()  # scores by which it is cut: web rules cut only what was written for the web
 
 
@@ -147,9 +141,9 @@ KINDS = {
         min_chars=Rule(1_000, "characters", "own rule: half of a short poem"),
         same_side=Rule(0.02, "containment", "own rule: in the gap between reprinted poems and unrelated books"),
         min_english=Rule(0.10, "probability", "own rule: the spelling of 1623 scores 0.2, another language 0.0"),
-        near_duplicate=Rule(0.10, "Jaccard", "own rule: in the gap below the editions of one play"),
-        bands=Rule(300, "bands", "own rule: finds 0.95 of the pairs at a Jaccard of 0.10"),
-        rows=Rule(2, "rows", "own rule: goes with the bands"),
+        near_duplicate=Rule(0.10, "Jaccard", "own rule: in the gap below the editions of one play", least=0.05),
+        bands=Rule(300, "bands", "own rule: finds 0.95 of the pairs at a Jaccard of 0.10", least=1),
+        rows=Rule(2, "rows", "own rule: goes with the bands", least=1),
     ),
     "wiki": Kind(
         ("steps.decode", "wikitext.other_language", "wikitext.not_an_article", "wikitext.redirect",
@@ -232,12 +226,25 @@ def limits() -> dict[str, float]:
     return {name: rule.value for name, rule in RULES.items()} | ends
 
 
+def concerning(kind: str) -> dict[str, float]:
+    """Those of `limits` that decide what becomes of a document of `kind`, its twins apart."""
+    steps = {"markup_max_work": "wikitext.markup", "index_from": "books.apparatus", "language_head": "steps.language"}
+    cut = {f"{score}_{end}" for score in KINDS[kind].cuts for end in ("min", "max")}
+    others = (*(f"{other}_" for other in KINDS if other != kind), "contamination_", f"{kind}_same", f"{kind}_near")
+    return {
+        name: float(number)  # 25 and 25.0 are the same
+        for name, number in limits().items()
+        if name in cut | {*RULES} and not name.startswith(others) and steps.get(name, "steps.trim") in KINDS[kind].steps
+    }
+
+
 @contextlib.contextmanager
 def changed(numbers: dict[str, float]) -> Iterator[None]:
     """Inside of it, the limits named in `numbers` have these values.
 
     Raises:
-        ValueError: a name that is none of `limits`; the message has those most like it. Or a number that is no limit.
+        ValueError: a name that is none of `limits`; the message has those most like it. Or a number that is no limit,
+            or a similarity from which on the bands would find less than half of the pairs.
     """
     known = limits()
     for name, number in numbers.items():
@@ -254,7 +261,14 @@ def changed(numbers: dict[str, float]) -> Iterator[None]:
                 RULES[name] = replace(RULES[name], value=number, why="set by the user")
             for kind, of in KINDS.items():
                 if name.removeprefix(f"{kind}_") in vars(of) and name.startswith(f"{kind}_"):
-                    KINDS[kind] = replace(of, **{name.removeprefix(f"{kind}_"): RULES[name]})
+                    KINDS[kind] = of = replace(of, **{name.removeprefix(f"{kind}_"): RULES[name]})
+        for kind, of in KINDS.items():
+            like = min(of.near_duplicate.value, 1)
+            if (found := 1 - (1 - like**of.rows.value) ** of.bands.value) < 0.5:
+                need = f"{kind}_rows=2 and {kind}_bands={math.ceil(math.log(0.05) / math.log(1 - like**2))}"
+                raise ValueError(
+                    f"{kind}_near_duplicate = {like:g}: {found:.1%} of such pairs are found; set {need}, too"
+                )
         for name, rule_set in RULE_SETS.items():
             found = [
                 replace(limit, low=numbers.get(f"{limit.score}_min", limit.low),

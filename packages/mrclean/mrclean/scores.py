@@ -2,7 +2,7 @@
 
 The formulas follow the papers named in rules.RULE_SETS; where a paper leaves the splitting into words open, words are
 split like spaCy's English tokenizer does (punctuation marks are words of their own), because datatrove, whose filters
-built FineWeb, does so. Its decisions are the oracle in tests/test_peers.py.
+built FineWeb, does so. Its decisions are the oracle in tests/test_scores.py.
 """
 
 from __future__ import annotations
@@ -153,7 +153,8 @@ def _words_and_repetition(text: str) -> dict[str, float]:
     real = {word: n for word, n in counts.items() if not all(map(_is_punctuation, word))}
     n_real = sum(real.values())
     lines = text.splitlines()
-    seen = {word.lower() for word in counts} if text.isupper() else counts  # in capitals, "THE" is a stop word, too
+    loud = 2 * sum(n for word, n in real.items() if word.isupper()) > n_real  # in capitals, "THE" is a stop word, too
+    seen = {word.lower() for word in counts} if loud else counts
     scores = {
         "words": n_real,
         "mean_word_length": _share(sum(len(word) * n for word, n in real.items()), n_real),

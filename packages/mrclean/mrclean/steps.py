@@ -61,18 +61,19 @@ def language(document: Document) -> Keep | Drop:
 
 
 _ATTRIBUTES = r"(?:\s+[a-z-]{1,30}\s*=\s*(?:\"[^\"<>]{0,300}\"|'[^'<>]{0,300}'|[^\s<>\"']{1,300})){0,20}\s*"
-_BREAK = re.compile(rf"</?(?:br|p|div|li|hr|blockquote|h[1-6]|ul|ol|table|tr){_ATTRIBUTES}/?>\s?", re.I)
-_TAG = re.compile(rf"</?(?:b|i|u|em|strong|span|a|font|center|small|big){_ATTRIBUTES}/?>", re.I)
+_BREAK = re.compile(rf"</?(?:br|p|div|li|hr|blockquote|h[1-6]|ul|ol|table|t[rdh]|pre){_ATTRIBUTES}/?>\s?", re.I)
+_TAG = re.compile(rf"</?(?:b|i|u|em|strong|span|a|font|center|small|big|su[bp]|q|img){_ATTRIBUTES}/?>", re.I)
+_UNSEEN = re.compile(r"<!--(?:(?!<!--).)*?-->|<(script|style)\b(?:(?!<\1\b).)*?</\1\s*>", re.S | re.I)
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9A-Fa-f]{1,6}|[A-Za-z]{2,31}\d{0,2});")
 
 
 def tags(document: Document) -> Keep | Drop:
     """The tags and entities of a web page in a text that came out of one: "good.<br />" has one word, not four."""
     text = document.text
-    if "<" in text:
-        text = _TAG.sub("", _BREAK.sub("\n", text))
-    if "&" in text:
+    if "&" in text:  # first, as "&lt;br /&gt;" is a tag, too
         text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
+    if "<" in text:
+        text = _TAG.sub("", _BREAK.sub("\n", _UNSEEN.sub("", text)))
     return Keep(replace(document, text=text) if text != document.text else document)
 
 
@@ -86,16 +87,9 @@ def mojibake(document: Document) -> Keep | Drop:
         return Keep(document)
     import ftfy
 
-    config = ftfy.TextFixerConfig(
-        unescape_html=False,
-        uncurl_quotes=False,
-        fix_latin_ligatures=False,
-        fix_character_width=False,
-        fix_line_breaks=False,
-        remove_control_chars=False,
-        normalization=None,
-        explain=False,
-    )
+    left = ("unescape_html", "uncurl_quotes", "fix_latin_ligatures", "fix_character_width", "fix_line_breaks")
+    left = dict.fromkeys((*left, "remove_control_chars", "explain"), False)
+    config = ftfy.TextFixerConfig(**left, normalization=None)
     # Line by line: mojibake is a run of characters outside ASCII (or one before a blank), which most lines do not have.
     lines = document.text.split("\n")
     fixed = [ftfy.fix_text(line, config) if _SUSPECT.search(line) else line for line in lines]

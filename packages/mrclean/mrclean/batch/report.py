@@ -101,7 +101,8 @@ def markdown(report: dict, examples: dict[str, list[dict]], edits: list[dict], k
         parts.append("Set by you: " + ", ".join(f"{escape(name)} {of}" for name, of in report["set"].items()) + ".\n")
     parts += ["## By source\n", _by_source(report["sources"])]
     for title, quarantined in (("Quarantined", True), ("Dropped", False)):
-        parts += [f"## {title}\n", *_reasons(report, examples, quarantined)]
+        found = _reasons(report, examples, quarantined)
+        parts += [f"## {title}\n", *found] if found else []
     left_out = Counter()
     for s in report["sources"].values():
         left_out.update(s["left_out"])

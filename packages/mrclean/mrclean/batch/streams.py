@@ -30,8 +30,7 @@ else:
     from backports import zstd
 
 _OPEN = {".gz": lambda raw: gzip.GzipFile(fileobj=raw), ".bz2": bz2.BZ2File, ".zst": zstd.ZstdFile}
-_CHUNK = 1 << 20
-_HEAD = 1 << 16  # bytes by which a file is known for what it is
+_CHUNK = 1 << 20  # also the bytes by which a file is known for what it is
 PAGE_BYTES = 8_000_000  # characters of a dump from the end of one page to that of the next
 
 
@@ -75,7 +74,7 @@ def read(
         return
     position = 0
     try:
-        with open(entry.path, "rb", _HEAD) as raw:
+        with open(entry.path, "rb", _CHUNK) as raw:
             for found in _found(raw, entry, kind, column):
                 told += 1
                 yield found
@@ -101,7 +100,7 @@ def read(
 
 def _found(raw: io.BufferedReader, entry: Entry, kind: str, column: str) -> Iterator[Document | Refused]:
     """What lies in the file, by its content; by its name only where that alone can tell (a table, a dump)."""
-    name, head = entry.path.lower(), raw.peek(_HEAD)
+    name, head = entry.path.lower(), raw.peek(_CHUNK)
     ending = next((ending for ending in _OPEN if name.endswith(ending)), "") or formats.packed(head)
     name = name.removesuffix(ending)
     if name.endswith(".parquet") or head.startswith(b"PAR1"):
@@ -114,7 +113,7 @@ def _found(raw: io.BufferedReader, entry: Entry, kind: str, column: str) -> Iter
     if ending:
         allowed = max(largest() + 1, int(value("expansion_max")) * entry.size)
         stream = io.BufferedReader(_Limited(_OPEN[ending](raw), allowed), _CHUNK)
-        head = stream.peek(_HEAD)
+        head = stream.peek(_CHUNK)
     start = _text_of(head)
     if name.endswith((".jsonl", ".ndjson")) or (kind != "code" and formats.is_rows(start)):
         yield from _lines(stream, entry, kind, column)
@@ -122,11 +121,11 @@ def _found(raw: io.BufferedReader, entry: Entry, kind: str, column: str) -> Iter
         yield from _dump(stream, entry)
     elif what := formats.binary(head):
         yield Refused(entry.id, "format", what, entry.size)
-    elif kind != "code" and name.endswith((".csv", ".tsv", ".tab")):
+    elif kind != "code" and (name.endswith((".csv", ".tsv", ".tab")) or formats.is_table(start, column)):
         yield from _table(_whole(stream, entry, kind), entry, kind, column)
     elif kind not in ("code", "wiki") and start.lstrip()[:1] == "[" and name.endswith(".json"):
         yield from _json_rows(_whole(stream, entry, kind), entry, kind, column)
-    elif kind not in ("code", "wiki") and (what := formats.not_prose(start)):
+    elif kind not in ("code", "wiki") and (what := formats.not_prose(start, name)):
         yield Refused(entry.id, "format", what, entry.size)
     else:
         yield _whole(stream, entry, kind)
@@ -250,7 +249,9 @@ def _row(id: str, kind: str, entry: Entry, column: str, row: dict) -> Document |
     size = len(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
     if size > largest():
         return _too_large(id, size)
-    others = json.dumps({name: of for name, of in row.items() if name != column}, ensure_ascii=False, default=str)
+    others = {name: of for name, of in row.items() if name != column}
+    others = json.loads(json.dumps(others, default=str), parse_int=_number, parse_constant=lambda nan: None)  # no JSON
+    others = json.dumps(others, ensure_ascii=False)
     facts = {"bytes_in": size, "row": others.encode("utf-8", "replace").decode("utf-8") if len(others) > 2 else ""}
     if isinstance(text, bytes):
         return Document(id, kind, entry.source, title, raw=text, **facts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,7 +58,10 @@ class Lines:
         found = dict(zip(self._names, row, strict=True))
         for name in ("redacted", "row"):
             found[name] = json.loads(found[name] or "{}")
-        line = found["text"] + "\f\n" if self._text_only else json.dumps(found, ensure_ascii=False) + "\n"
+        if self._text_only:  # code may hold such a line, too; to Python, it is an empty one
+            line = re.sub("\f+\n", "\n", found["text"]) + "\f\n"
+        else:
+            line = json.dumps(found, ensure_ascii=False) + "\n"
         self._file.write(line.encode("utf-8", "surrogatepass" if self._text_only else "backslashreplace"))
         self.rows += 1
 

@@ -118,7 +118,7 @@ def _arrived(found, source: str, kind: str, sums: account.Sums, result: pipeline
 def _candidate_columns() -> dict:
     import pyarrow as pa
 
-    texts = ("id", "source", "title", "text", "codec", "redacted", "row", "licence")
+    texts = ("id", "source", "title", "text", "codec", "redacted", "left_out", "row", "licence")
     numbers = {"replaced": pa.int64(), "changed": pa.bool_(), "bytes_in": pa.int64()}
     return {**{name: pa.string() for name in texts}, **numbers}
 
@@ -126,7 +126,7 @@ def _candidate_columns() -> dict:
 def _candidate(d: Document, changed: bool) -> tuple:
     title, licence = private.redact(d.title)[0], private.redact(d.licence)[0]
     return (
-        *(d.id, d.source, title, d.text, d.codec, json.dumps(d.redacted), d.row, licence),
+        *(d.id, d.source, title, d.text, d.codec, json.dumps(d.redacted), json.dumps(d.left_out), d.row, licence),
         *(d.replaced, changed, d.bytes_in),
     )
 
@@ -151,8 +151,9 @@ def candidates(job: Job, shard: str) -> Iterator[tuple[Document, bool]]:
     with pq.ParquetFile(job.path("candidates", f"{shard}.parquet")) as file:
         for batch in file.iter_batches(batch_size=64):
             for row in batch.to_pylist():
-                changed, redacted = row.pop("changed"), Counter(json.loads(row.pop("redacted")))
-                yield Document(kind=job.kind, redacted=redacted, **row), changed
+                changed = row.pop("changed")
+                counted = {name: Counter(json.loads(row.pop(name))) for name in ("redacted", "left_out")}
+                yield Document(kind=job.kind, **counted, **row), changed
 
 
 def _signature_columns(job: Job) -> dict:
@@ -206,7 +207,7 @@ def write_shard(job: Job, shard: str, drops: dict[int, tuple[str, str]]) -> dict
                 rows.add(_document(document), account.size(document))
                 kept.setdefault(document.source, account.Sums()).add(document, changed)
                 if len(looked_at) < LOOKED_AT:
-                    looked_at.append((document.id, decoding.language(document.text), private.excerpt(document.text)))
+                    looked_at.append((document.id, decoding.language(document.text)[0], private.excerpt(document.text)))
             _write(result.dropped, dropped)
     empty = account.Sums()
     counters = {
